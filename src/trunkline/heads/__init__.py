@@ -1,0 +1,15 @@
+"""The head door: what a method leaves behind. Serving side: numpy and engines only."""
+
+from trunkline.registry import Door
+from trunkline.types import Head
+
+HEADS: Door[type[Head]] = Door(
+    "head",
+    {
+        "linear": "trunkline.heads.linear:LinearHead",
+        "neighbours": "trunkline.heads.neighbours:NeighboursHead",
+        "mlp": "trunkline.heads.mlp:MlpHead",
+        "trees": "trunkline.heads.trees:TreesHead",
+        "constant": "trunkline.heads.constant:ConstantHead",
+    },
+)

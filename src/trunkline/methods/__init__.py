@@ -1,0 +1,19 @@
+"""The method door: ways to learn a head. Training side only; one method a file."""
+
+from trunkline.registry import Door
+from trunkline.types import Method
+
+METHODS: Door[type[Method]] = Door(
+    "method",
+    {
+        "linear": "trunkline.methods.linear:Linear",
+        "fused": "trunkline.methods.fused:Fused",
+        "ngrams": "trunkline.methods.ngrams:Ngrams",
+        "prototype": "trunkline.methods.prototype:Prototype",
+        "knn": "trunkline.methods.knn:Knn",
+        "mlp": "trunkline.methods.mlp:Mlp",
+        "boosting": "trunkline.methods.boosting:Boosting",
+        "tabular": "trunkline.methods.tabular:Tabular",
+        "majority": "trunkline.methods.majority:Majority",
+    },
+)

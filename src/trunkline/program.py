@@ -1,0 +1,118 @@
+"""Drivers of programs: step many products' programs together and merge what they ask for.
+
+A head's program yields Calls, is sent their outputs, and ends in a Prediction. Training drives it
+through the feature cache, `predict` and the server through engines; all through `drive`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from trunkline.types import Ask, Call, Outputs, Prediction, Program, Value
+
+Key = Callable[[Call, Value], bytes]
+
+
+def drive(programs: Sequence[Program], ask: Ask) -> list[Prediction | Exception]:
+    """Run programs to their ends in lockstep, so that calls of all products meet in one `ask`.
+
+    A program that raises ends with its exception in its place; the others go on. An exception of
+    `ask` itself ends every program that was waiting for it.
+    """
+    results: list[Prediction | Exception | None] = [None] * len(programs)
+    waiting: dict[int, Sequence[Call]] = {}
+    for i, program in enumerate(programs):
+        _step(i, program, None, waiting, results)
+    while waiting:
+        asked, waiting = waiting, {}
+        flat = [call for calls in asked.values() for call in calls]
+        try:
+            outputs = iter(ask(flat))
+        except Exception as error:  # each waiting product answers with it; nothing is swallowed
+            for i in asked:
+                programs[i].close()
+                results[i] = error
+            break
+        for i, calls in asked.items():
+            _step(i, programs[i], [next(outputs) for _ in calls], waiting, results)
+    return [r if r is not None else RuntimeError("program never ended") for r in results]
+
+
+def _step(
+    i: int,
+    program: Program,
+    outputs: Outputs | None,
+    waiting: dict[int, Sequence[Call]],
+    results: list[Prediction | Exception | None],
+) -> None:
+    try:
+        waiting[i] = next(program) if outputs is None else program.send(outputs)
+    except StopIteration as end:
+        results[i] = end.value
+    except Exception as error:  # becomes this product's answer
+        results[i] = error
+
+
+def merged(run: Callable[[Call], Any], key: Key) -> Ask:
+    """An `Ask` which runs each route once and computes equal items once.
+
+    `run` answers one call (an engine, or the feature cache before it); `key` names an item.
+    """
+
+    def ask(calls: Sequence[Call]) -> Outputs:
+        routes: dict[tuple[Any, ...], list[int]] = {}
+        for at, call in enumerate(calls):
+            routes.setdefault(call.route, []).append(at)
+        outputs: list[Any] = [None] * len(calls)
+        for members in routes.values():
+            _run_route([calls[i] for i in members], members, run, key, outputs)
+        return outputs
+
+    return ask
+
+
+def _run_route(
+    calls: Sequence[Call],
+    members: Sequence[int],
+    run: Callable[[Call], Any],
+    key: Key,
+    outputs: list[Any],
+) -> None:
+    first = calls[0]
+    place: dict[bytes, int] = {}
+    items: list[Value] = []
+    spots: list[list[int]] = []
+    for call in calls:
+        spot = []
+        for item in call.items:
+            name = key(call, item)
+            if name not in place:
+                place[name] = len(items)
+                items.append(item)
+            spot.append(place[name])
+        spots.append(spot)
+    out = run(Call(first.engine, items, first.form, first.adapter, first.options))
+    for at, spot in zip(members, spots, strict=True):
+        outputs[at] = (
+            out[np.asarray(spot, np.int64)] if isinstance(out, np.ndarray) else [out[i] for i in spot]
+        )
+
+
+def one(program: Program, ask: Ask) -> Prediction:
+    """Drive a single program; its exception is raised."""
+    result = drive([program], ask)[0]
+    if isinstance(result, Exception):
+        raise result
+    return result
+
+
+def engine_runner(engines: Mapping[str, Any]) -> Callable[[Call], Any]:
+    """`run` for `merged`, straight through loaded engines (no cache)."""
+
+    def run(call: Call) -> Any:
+        return engines[call.engine].run(call)
+
+    return run

@@ -1,0 +1,141 @@
+"""Reading and writing product.toml. Every mistake is one SpecError naming key, found and wanted."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any, get_args, get_origin, get_type_hints
+
+import msgspec
+
+from trunkline.errors import SpecError, nearest
+from trunkline.spec.model import Spec
+
+
+def load_spec(path: Path) -> Spec:
+    """The Spec in a product.toml (or in the folder that holds one).
+
+    Raises SpecError for a missing file, broken TOML, unknown keys, wrong types or values.
+    """
+    file = path / "product.toml" if path.is_dir() else path
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise SpecError(
+            "there is no product here",
+            where=str(file),
+            wanted="a file product.toml",
+            hint="trunkline init NAME --template intent, or --from your.csv --label COLUMN",
+        ) from None
+    except UnicodeDecodeError as error:
+        raise SpecError(
+            "product.toml is not UTF-8 text", where=str(file), found=str(error.reason), hint="save it as UTF-8"
+        ) from None
+    try:
+        raw = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        hint = "" if text.isascii() else 'put quotes around keys that are not plain ASCII: "评论" = "text"'
+        raise SpecError(
+            "product.toml is not valid TOML", where=str(file), found=str(error), hint=hint
+        ) from None
+    return parse_spec(raw, where=str(file))
+
+
+def parse_spec(raw: Mapping[str, Any], where: str = "product.toml") -> Spec:
+    """A Spec from plain values. Raises SpecError."""
+    _refuse_unknown(raw, Spec, where, "")
+    try:
+        spec = msgspec.convert(raw, Spec)
+    except msgspec.ValidationError as error:
+        raise _explain(error, where) from None
+    _check_names(spec, where)
+    _check_paths(spec, where)
+    return spec
+
+
+def dump_spec(spec: Spec) -> dict[str, Any]:
+    """The spec with every default filled in, as plain JSON/TOML values (None left out)."""
+    return dict(_without_none(msgspec.to_builtins(spec)))
+
+
+def _without_none(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _without_none(v) for k, v in value.items() if v is not None}
+    return value
+
+
+def _refuse_unknown(raw: Mapping[str, Any], struct: type, where: str, prefix: str) -> None:
+    """Unknown keys at any depth, with the nearest known one: msgspec names no alternative."""
+    known = get_type_hints(struct)
+    for key, value in raw.items():
+        if key not in known:
+            raise SpecError(
+                f"unknown key {prefix + key!r}", where=where, found=repr(key), hint=nearest(key, known)
+            )
+        inner = _struct_in(known[key])
+        if inner is not None and isinstance(value, Mapping):
+            _refuse_unknown(value, inner, where, f"{prefix}{key}.")
+
+
+def _struct_in(hint: Any) -> type | None:
+    if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
+        return hint
+    if get_origin(hint) is dict:
+        return None
+    return next((s for arg in get_args(hint) if (s := _struct_in(arg))), None)
+
+
+def _explain(error: msgspec.ValidationError, where: str) -> SpecError:
+    what, _, at = str(error).partition(" - at ")
+    key = at.strip("`").removeprefix("$").removeprefix(".")
+    missing = re.search(r"missing required field `(\w+)`", what)
+    if missing:
+        key = f"{key}.{missing[1]}".strip(".")
+        return SpecError(f"key {key!r} is missing", where=where, hint=f"add {key} = ...")
+    return SpecError(f"key {key!r} has a wrong value", where=where, found=what[0].lower() + what[1:])
+
+
+def _check_names(spec: Spec, where: str) -> None:
+    from trunkline.inputs import KINDS
+    from trunkline.methods import METHODS
+    from trunkline.tasks import TASKS
+
+    _known(spec.task, TASKS.names(), "task", where)
+    for column, kind in spec.inputs.items():
+        _known(kind, KINDS.names(), f"inputs.{column}", where)
+        if column == spec.label:
+            raise SpecError(
+                f"the label {column!r} is also an input", where=where, hint=f"remove {column!r} from [inputs]"
+            )
+    for kind in spec.trunks:
+        _known(kind, KINDS.names(), "trunks", where)
+    if spec.method.name != "auto":
+        _known(spec.method.name, [*METHODS.names(), "auto"], "method.name", where)
+
+
+def _known(name: str, known: list[str], key: str, where: str) -> None:
+    if name not in known:
+        raise SpecError(
+            f"key {key!r} has an unknown value",
+            where=where,
+            found=repr(name),
+            wanted=" | ".join(known),
+            hint=nearest(name, known),
+        )
+
+
+def _check_paths(spec: Spec, where: str) -> None:
+    for key, path in (("data.train", spec.data.train), ("data.test", spec.data.test)):
+        if not isinstance(path, str):
+            continue
+        parts = PurePosixPath(path.replace("\\", "/"))
+        if parts.is_absolute() or ".." in parts.parts or re.match(r"^[A-Za-z]:", path) or "\0" in path:
+            raise SpecError(
+                f"key {key!r} leaves the product's folder",
+                where=where,
+                found=repr(path),
+                wanted="a path below the folder of product.toml",
+                hint="copy or link the file into the folder",
+            )

@@ -1,0 +1,13 @@
+"""The task door: the question answered. One task a file."""
+
+from trunkline.registry import Door
+from trunkline.types import Task
+
+TASKS: Door[type[Task]] = Door(
+    "task",
+    {
+        "classify": "trunkline.tasks.classify:Classify",
+        "multilabel": "trunkline.tasks.multilabel:Multilabel",
+        "regress": "trunkline.tasks.regress:Regress",
+    },
+)
