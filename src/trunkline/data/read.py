@@ -1,0 +1,170 @@
+"""Rows to examples: the one way in for training, evaluation and prediction."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trunkline.data.loaded import Loaded as Loaded
+from trunkline.data.rows import RefusedRow, Rows, gather
+from trunkline.data.sources import SOURCES
+from trunkline.data.split import Split, split_by_key, split_by_time
+from trunkline.errors import DataError, nearest
+from trunkline.files import safe_below
+from trunkline.inputs.row import RowReader
+from trunkline.spec import Query, Spec
+from trunkline.types import Examples, Inputs, Refused, Row, Source, Task
+
+_SUFFIXES = {"tsv": "csv", "ndjson": "jsonl", "pq": "parquet"}
+
+
+def open_source(value: str | Query, root: Path, encoding: str | None = None) -> Source:
+    """The source that a spec names: a query, or a path below `root`. Nothing is read yet.
+
+    Raises DataError for a path that leaves `root` or a suffix no source knows.
+    """
+    if isinstance(value, Query):
+        make: Any = SOURCES.get("sql")
+        return cast(Source, make(value))
+    return open_path(safe_below(root, value), encoding)
+
+
+def open_path(path: Path, encoding: str | None = None) -> Source:
+    """The source for a file or folder that the user named at the command line."""
+    suffix = path.suffix.lower().removeprefix(".")
+    name = "folder" if path.is_dir() else _SUFFIXES.get(suffix, suffix)
+    if not path.is_dir() and name not in set(SOURCES.names()) - {"folder", "sql"}:
+        if not path.exists():
+            raise DataError("this file does not exist", where=str(path))
+        raise DataError(
+            "rows can't be read from this sort of file",
+            where=str(path),
+            found=path.suffix or "no suffix",
+            wanted=".csv, .tsv, .jsonl, .parquet or a folder of class folders",
+        )
+    make: Any = SOURCES.get(name)
+    return cast(Source, make(path, encoding))
+
+
+def read_examples(spec: Spec, task: Task, root: Path) -> Loaded:
+    """Train and test examples of a product whose folder is `root`; the split is recorded there.
+
+    Raises DataError: a column missing (checked before the rows are read), no rows, labels that
+    the task can't read, a label of the test file that training never shows, no way to split.
+    """
+    rows = gather(spec, open_source(spec.data.train, root, spec.data.encoding), "train")
+    if spec.data.test is not None:
+        test = gather(spec, open_source(spec.data.test, root, spec.data.encoding), "test")
+        share = len(test) / (len(rows) + len(test))
+        return _loaded(spec, task, rows, test, Split("published", share), [*rows.refused, *test.refused])
+    if spec.data.time is not None:
+        is_test, split = split_by_time(rows.keys, rows.times or (), spec.data.test_share, root)
+    else:
+        is_test, split = split_by_key(rows.keys, spec.data.test_share, root)
+    train, test = rows.take(~is_test), rows.take(is_test)
+    test, unseen = _without_unseen(task, train, test)
+    return _loaded(spec, task, train, test, split, [*rows.refused, *unseen])
+
+
+def read_rows(spec: Spec, source: Source, labels: Sequence[str], task: Task) -> tuple[Examples, Sequence[RefusedRow]]:
+    """(examples, refused rows) of other rows for an evaluation; labels as in training.
+
+    Raises DataError as `read_examples` does.
+    """
+    rows = gather(spec, source, "test")
+    target, known = targets(task, rows, labels)
+    return rows.examples(target, known), rows.refused
+
+
+def stream_inputs(spec: Spec, rows: Iterable[Row]) -> Iterator[Inputs | Refused]:
+    """Rows as heads see them, one by one; a row that can't be read is a Refused in its place."""
+    reader = RowReader(spec.inputs)
+    return (reader.read(row) for row in rows)
+
+
+def targets(task: Task, rows: Rows, labels: Sequence[str] | None) -> tuple[NDArray[Any], tuple[str, ...]]:
+    """`task.target` of the rows' label cells. Raises DataError naming source, row and label."""
+    try:
+        return task.target(rows.cells, labels)
+    except DataError as error:
+        for at, cell in enumerate(rows.cells):
+            try:
+                task.target([cell], labels)
+            except DataError as one:
+                raise DataError(
+                    one.what,
+                    where=f"{rows.source}, row {int(rows.rows[at]) + 1}",
+                    found=one.found or repr(cell),
+                    wanted=one.wanted,
+                    hint=one.hint or nearest(str(cell), labels or ()),
+                ) from error
+        raise
+
+
+def _without_unseen(task: Task, train: Rows, test: Rows) -> tuple[Rows, list[RefusedRow]]:
+    """A test part split off by key may hold a label that no training row has: nothing could be
+    right there, so those rows are left out of the proof, and counted."""
+    _, labels = targets(task, train, None)
+    seen: dict[str, bool] = {}
+    keep = np.ones(len(test), bool)
+    for at, cell in enumerate(test.cells):
+        name = repr(cell)
+        if name not in seen:
+            seen[name] = _known(task, cell, labels)
+        keep[at] = seen[name]
+    refused = [
+        RefusedRow("train", int(test.rows[at]), "", "unseen_label", f"no training row has the label {test.cells[at]!r}")
+        for at in np.flatnonzero(~keep).tolist()
+    ]
+    return test.take(keep), refused
+
+
+def _known(task: Task, cell: Any, labels: Sequence[str]) -> bool:
+    if not labels:
+        return True
+    try:
+        task.target([cell], labels)
+    except DataError:  # the task's way to say that the label is new
+        return False
+    return True
+
+
+def _loaded(
+    spec: Spec, task: Task, train: Rows, test: Rows, split: Split, refused: Sequence[RefusedRow]
+) -> Loaded:
+    for name, rows in (("train", train), ("test", test)):
+        if not len(rows):
+            raise DataError(
+                f"no {name} rows are left",
+                where=rows.source,
+                found=f"{len(refused)} rows refused" + (f", the first: {refused[0].message}" if refused else ""),
+                wanted="at least one row with its inputs and its label",
+            )
+    train_target, labels = targets(task, train, None)
+    test_target, _ = targets(task, test, labels)
+    return Loaded(
+        train=train.examples(train_target, labels),
+        test=test.examples(test_target, labels),
+        kinds=spec.inputs,
+        cells={"train": train.cells, "test": test.cells},
+        input_keys={"train": train.input_keys, "test": test.input_keys},
+        refused=tuple(refused),
+        notes=tuple(dict.fromkeys([*train.notes, *test.notes])),
+        source=train.source if split.how != "published" else f"{train.source}, {test.source}",
+        digest=_digest(train, test),
+        split=split,
+    )
+
+
+def _digest(*parts: Rows) -> str:
+    whole = hashlib.sha256()
+    for rows in parts:
+        for key, own, cell in zip(rows.keys, rows.input_keys, rows.cells, strict=True):
+            whole.update(key + own + repr(cell).encode("utf-8", "backslashreplace") + b"\n")
+        whole.update(b"--\n")
+    return whole.hexdigest()

@@ -1,0 +1,61 @@
+"""JSON lines: one object a line. Cells keep their JSON types."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from trunkline.data.note import Note
+from trunkline.data.sources.text import not_text, open_text
+from trunkline.errors import DataError
+
+
+class JsonlSource:
+    """Rows of a .jsonl file."""
+
+    def __init__(self, path: Path, encoding: str | None = None) -> None:
+        self.path, self.encoding = path, encoding
+        self.notes: list[Note] = []
+
+    def describe(self) -> str:
+        return self.path.name
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """Streams rows; blank lines are skipped. Raises DataError with the line that is no object."""
+        file, self.notes = open_text(self.path, self.encoding, newline="\n")
+        with file:
+            try:
+                for number, line in enumerate(file, start=1):
+                    if line.strip():
+                        yield self._row(line, number)
+            except UnicodeError as error:
+                raise not_text(self.path, error, file.encoding) from error
+
+    def _row(self, line: str, number: int) -> dict[str, Any]:
+        try:
+            row = _parse(line)
+        except ValueError as error:
+            raise self._broken(number, str(error)) from error
+        if not isinstance(row, dict):
+            raise self._broken(number, f"{line.strip()!r:.60}")
+        return row
+
+    def _broken(self, number: int, found: str) -> DataError:
+        return DataError(
+            "a line is not a JSON object",
+            where=f"{self.path}, line {number}",
+            found=found,
+            wanted='one object a line: {"text": "...", "label": "..."}',
+            hint="a JSON array has to be written as one object a line",
+        )
+
+
+def _parse(line: str) -> Any:
+    try:
+        return orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return json.loads(line)  # what Python's own writer may have written: NaN, lone surrogates

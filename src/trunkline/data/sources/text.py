@@ -1,0 +1,155 @@
+"""Opening text files: encoding found or given, binary junk refused."""
+
+from __future__ import annotations
+
+import codecs
+import io
+import itertools
+from pathlib import Path
+
+from trunkline.data.note import Note
+from trunkline.errors import DataError
+
+_CHUNK = 1 << 20
+_SAMPLE, _BEFORE = 200_000, 2_000  # bytes judged for a legacy encoding; those before the first wrong one
+_MAGIC = {
+    b"PK\x03\x04": "a zip or Excel file",
+    b"\xd0\xcf\x11\xe0": "an old Excel or Word file",
+    b"%PDF": "a PDF",
+    b"\x89PNG": "a PNG image",
+    b"\xff\xd8\xff": "a JPEG image",
+    b"GIF8": "a GIF image",
+    b"\x1f\x8b": "a gzip file",
+    b"PAR1": "a Parquet file",
+    b"\x7fELF": "a program",
+    b"SQLite format 3": "an SQLite database",
+}
+_BOMS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
+_NAMES = {"gb18030": "GB18030 (GBK)", "big5": "Big5", "cp1252": "Windows-1252 (Latin)", "utf-16": "UTF-16"}
+_CJK_SHARE = 0.5  # of the bytes above 0x7f: in Latin text accented letters stand alone between ASCII ones
+
+
+def open_text(path: Path, encoding: str | None, newline: str | None = "") -> tuple[io.TextIOWrapper, list[Note]]:
+    """The file as text, with notes about what was found.
+
+    UTF-8 (with or without mark) is tried strictly over the whole file, then UTF-16 by its mark, then
+    GB18030, Big5 and Latin as charset-normalizer judges them. Raises DataError for a missing or
+    empty file, binary junk, and bytes that don't fit a given encoding.
+    """
+    head = _head(path)
+    _refuse_binary(path, head)
+    notes: list[Note] = []
+    if encoding is None:
+        encoding, notes = detect(path, head)
+    _check_name(path, encoding)
+    return path.open(encoding=encoding, newline=newline), notes
+
+
+def detect(path: Path, head: bytes) -> tuple[str, list[Note]]:
+    """(codec name, notes)."""
+    for mark, name in _BOMS:
+        if head.startswith(mark):
+            return name, [] if name == "utf-8-sig" else [_note(name)]
+    wrong_at = _first_bad_utf8(path)
+    if wrong_at is None:
+        return "utf-8", []
+    with path.open("rb") as file:
+        file.seek(max(0, wrong_at - _BEFORE))
+        legacy = _legacy(file.read(_SAMPLE))
+    if legacy is None:
+        raise DataError(
+            "the text encoding of this file is not known",
+            where=str(path),
+            found=f"bytes that are not UTF-8 at {wrong_at:,}",
+            hint='save it as UTF-8, or name its encoding: [data] encoding = "..."',
+        )
+    return legacy, [_note(legacy)]
+
+
+def not_text(path: Path, error: UnicodeError, encoding: str) -> DataError:
+    """The error for bytes that don't fit `encoding`, met while reading."""
+    return DataError(
+        f"this file is not {encoding} text",
+        where=str(path),
+        found=str(error),
+        hint='remove [data] encoding to have it detected, or save the file as UTF-8',
+    )
+
+
+def _head(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            head = file.read(65536)
+    except FileNotFoundError:
+        raise DataError(
+            "this file does not exist", where=str(path), hint="check the path in [data]; it starts at product.toml"
+        ) from None
+    except OSError as error:
+        raise DataError("this file can't be read", where=str(path), found=str(error.strerror)) from error
+    if not head.strip(b" \t\r\n\xef\xbb\xbf"):
+        raise DataError("this file is empty", where=str(path), wanted="rows of data")
+    return head
+
+
+def _refuse_binary(path: Path, head: bytes) -> None:
+    kind = next((name for magic, name in _MAGIC.items() if head.startswith(magic)), None)
+    if kind is None and not head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        control = sum(head.count(code) for code in range(32) if code not in (9, 10, 12, 13))
+        kind = "binary data" if control > 0.02 * len(head) else None
+    if kind:
+        raise DataError(
+            "this file holds no text rows", where=str(path), found=kind, wanted="CSV or JSON lines as text"
+        )
+
+
+def _first_bad_utf8(path: Path) -> int | None:
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    at = 0
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            try:
+                decoder.decode(chunk)
+            except UnicodeDecodeError as error:
+                return at + error.start
+            at += len(chunk)
+    try:
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        return at
+    return None
+
+
+def _legacy(sample: bytes) -> str | None:
+    """gb18030, big5 or cp1252 by the share of adjacent high bytes, then by charset-normalizer."""
+    import charset_normalizer
+
+    sample = sample[: sample.rfind(b"\n") + 1] or sample  # whole lines: no sign is cut
+    high = [byte > 0x7F for byte in sample]
+    paired = sum(a and b for a, b in itertools.pairwise(high)) / max(1, sum(high))
+    choices = ["gb18030", "big5"] if paired > _CJK_SHARE else ["cp1252"]
+    best = charset_normalizer.from_bytes(sample, cp_isolation=choices, threshold=0.9).best()
+    if best is not None and best.encoding in choices:
+        return best.encoding
+    return next((name for name in choices if _decodes(sample, name)), None)
+
+
+def _decodes(sample: bytes, name: str) -> bool:
+    try:
+        codecs.getincrementaldecoder(name)().decode(sample)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _check_name(path: Path, encoding: str) -> None:
+    try:
+        codecs.lookup(encoding)
+    except LookupError:
+        raise DataError(
+            "this encoding is not known", where=str(path), found=repr(encoding), wanted="utf-8, gb18030, big5 ..."
+        ) from None
+
+
+def _note(name: str) -> Note:
+    shown = _NAMES[name]
+    return Note("encoding", f"the file is not UTF-8; read as {shown}", f"文件不是 UTF-8 编码，已按 {shown} 读取")

@@ -1,0 +1,72 @@
+"""The kind `text`: any Unicode text, Chinese and English alike."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from trunkline.inputs.cell import clean, digest, unreadable
+from trunkline.types import Refused
+
+MAX_BYTES = 1_000_000  # of UTF-8
+
+
+class Text:
+    """Read as str: NFC, line ends as newline, control characters gone; markup stays as it is."""
+
+    name: ClassVar[str] = "text"
+
+    def read(self, raw: Any) -> str | Refused:
+        """Refused: "missing" (None, blank), "too_long" (over 1 MB of UTF-8), "unreadable" (not a str)."""
+        if raw is None:
+            return Refused("missing", "the text is missing")
+        if not isinstance(raw, str):
+            return unreadable(raw, "a text")
+        if len(raw) > MAX_BYTES:
+            return _too_long(len(raw))
+        text = clean(raw)
+        if _blank(text):
+            return Refused("missing", "the text is empty")
+        if len(text) * 4 > MAX_BYTES and (size := len(text.encode())) > MAX_BYTES:
+            return _too_long(size)
+        return text
+
+    def key(self, value: str) -> bytes:
+        """Digest of the exact text: the feature cache answers with bit-equal vectors."""
+        return digest("text", value.encode())
+
+    def schema(self) -> dict[str, Any]:
+        return {
+            "type": "string",
+            "minLength": 1,
+            "maxLength": MAX_BYTES,
+            "description": "Plain text, at most 1 MB of UTF-8.",
+            "examples": ["My card still hasn't arrived.", "我的卡还没到"],
+        }
+
+    def guess(self, cells: Sequence[Any]) -> float:
+        """High for long or many-worded cells that rarely repeat."""
+        texts = [cell for cell in cells if isinstance(cell, str) and cell.strip()]
+        if not texts or len(texts) < sum(cell is not None and cell != "" for cell in cells):
+            return 0.0
+        distinct = len(set(texts)) / len(texts)
+        wordy = sum(_wordy(text) for text in texts) / len(texts)
+        return 0.2 + 0.75 * wordy * min(1.0, distinct + 0.2)
+
+
+def _wordy(text: str) -> bool:
+    """At least four words, or eight signs of a script that writes no spaces."""
+    wide = sum(ch > "\u2e7f" for ch in text)
+    return text.count(" ") >= 3 or wide >= 8
+
+
+def _blank(text: str) -> bool:
+    """Nothing but spaces and invisible marks (zero-width space, byte-order mark)."""
+    if text.isspace() or not text:
+        return True
+    return len(text) < 64 and all(ch.isspace() or unicodedata.category(ch) == "Cf" for ch in text)
+
+
+def _too_long(size: int) -> Refused:
+    return Refused("too_long", f"the text has {size / 1e6:.1f} MB; at most 1 MB is read")
