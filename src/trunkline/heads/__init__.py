@@ -10,6 +10,7 @@ HEADS: Door[type[Head]] = Door(
         "neighbours": "trunkline.heads.neighbours:NeighboursHead",
         "mlp": "trunkline.heads.mlp:MlpHead",
         "trees": "trunkline.heads.trees:TreesHead",
+        "table_linear": "trunkline.heads.table_linear:TableLinearHead",
         "constant": "trunkline.heads.constant:ConstantHead",
     },
 )

@@ -1,0 +1,55 @@
+"""From features to scores to probabilities, each row by itself: bit-equal whatever the batch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trunkline.errors import BundleError
+
+LINKS = ("logistic", "softmax", "labels", "identity")
+CELLS = 1 << 21  # products held at once
+
+
+def weigh(features: NDArray[Any], weights: NDArray[Any]) -> NDArray[np.float64]:
+    """float64 (n, k) = features (n, d) times weights (d, k).
+
+    Not BLAS: it picks its kernel, and with it the order of additions, by the number of rows.
+    """
+    across = np.ascontiguousarray(weights.T, np.float64)
+    out = np.empty((len(features), len(across)))
+    step = max(1, CELLS // max(across.size, 1))
+    for start in range(0, len(features), step):
+        rows = np.ascontiguousarray(features[start : start + step], np.float64)
+        out[start : start + step] = (rows[:, None, :] * across).sum(axis=2)
+    return out
+
+
+def apply_link(link: str, scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Prediction.values of scores (n, k).
+
+    logistic: k = 1, the second of two classes; softmax: k classes; labels: k independent labels;
+    identity: k = 1, a number, given as (n,).
+    """
+    if link == "identity":
+        return scores[:, 0]
+    if link == "softmax":
+        shifted = np.exp(scores - scores.max(axis=1, keepdims=True))
+        return np.asarray(shifted / shifted.sum(axis=1, keepdims=True), np.float64)
+    tail = np.exp(-np.abs(scores))
+    high, low = 1 / (1 + tail), tail / (1 + tail)
+    positive = np.where(scores >= 0, high, low)
+    if link == "labels":
+        return positive
+    return np.concatenate([np.where(scores >= 0, low, high), positive], axis=1)
+
+
+def known_link(link: Any, outputs: int) -> str:
+    """`link` if it fits `outputs` scores a row. Raises BundleError."""
+    if link not in LINKS or outputs < 1 or (link in ("logistic", "identity") and outputs != 1):
+        raise BundleError(
+            "a head's link is not valid", found=f"{link!r} of {outputs} scores", wanted=" | ".join(LINKS)
+        )
+    return str(link)

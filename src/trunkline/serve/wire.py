@@ -1,0 +1,99 @@
+"""What travels over HTTP: requests in, and the errors of a call."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import UNSET, Struct, UnsetType
+
+from trunkline.errors import RequestError
+
+
+class NotJsonError(RequestError):
+    """The body is not JSON."""
+
+
+class UnknownProductError(RequestError):
+    """No product of that name is served here."""
+
+
+class TooLargeError(RequestError):
+    """The body, or the number of rows, is over the limit."""
+
+
+class WrongRequestError(RequestError):
+    """The body is JSON, but not of the wanted shape; or no row has a wanted column."""
+
+
+class TooBusyError(RequestError):
+    """More calls are waiting than the server takes."""
+
+
+class UnavailableError(RequestError):
+    """The product was found, but its bundle may not or can't serve."""
+
+
+class PredictRequest(Struct, forbid_unknown_fields=True):
+    """POST /v1/products/{name}/predict: `rows`, or one `row`."""
+
+    rows: list[Any] | UnsetType = UNSET
+    row: dict[str, Any] | UnsetType = UNSET
+    user: str | None = None
+    request_id: str | None = None
+
+
+class MatrixRequest(Struct, forbid_unknown_fields=True):
+    """POST /v1/matrix/predict: one input for many products."""
+
+    row: dict[str, Any]
+    products: list[str] | None = None
+    user: str | None = None
+    request_id: str | None = None
+
+
+T = TypeVar("T")
+
+_PREDICT = msgspec.json.Decoder(PredictRequest)
+_MATRIX = msgspec.json.Decoder(MatrixRequest)
+
+
+def predict_request(body: bytes, max_rows: int) -> PredictRequest:
+    """A checked request whose `rows` are filled. Raises NotJsonError, WrongRequestError, TooLargeError."""
+    request = _decode(_PREDICT, body)
+    if (request.rows is UNSET) == (request.row is UNSET):
+        raise WrongRequestError(
+            "the body wants either rows or row",
+            found="both" if request.rows is not UNSET else "neither",
+            wanted='{"rows": [{...}]} or {"row": {...}}',
+        )
+    if request.row is not UNSET:
+        request.rows = [request.row]
+    assert not isinstance(request.rows, UnsetType)
+    if len(request.rows) > max_rows:
+        raise TooLargeError(
+            "too many rows in one call",
+            found=f"{len(request.rows)} rows",
+            wanted=f"at most {max_rows}",
+            hint="send them in several calls",
+        )
+    return request
+
+
+def matrix_request(body: bytes) -> MatrixRequest:
+    """Raises NotJsonError, WrongRequestError."""
+    return _decode(_MATRIX, body)
+
+
+def _decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
+    try:
+        return decoder.decode(body)
+    except msgspec.ValidationError as error:
+        what, _, at = str(error).partition(" - at ")
+        raise WrongRequestError(
+            "the body is not of the wanted shape", where=at.strip("`"), found=what
+        ) from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise NotJsonError("the body is not JSON", found=str(error)) from None
+    except RecursionError:
+        raise NotJsonError("the body is nested too deep", wanted='{"rows": [{...}]}') from None
