@@ -1,0 +1,92 @@
+"""What heads of text products compute on: pooled vectors of text columns, then encoded table columns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trunkline.columns import ColumnEncoder
+from trunkline.errors import BundleError
+from trunkline.heads.rowwise import Matrix, array_of, multiply_rows, prefixed, unit_rows
+from trunkline.types import Arrays, Call, Inputs, Outputs
+
+
+@dataclass(frozen=True)
+class Dense:
+    """How rows become float32 (n, dim): each text column's pooled vector, then the table columns."""
+
+    engine: str  # "trunk:e5-small"
+    texts: tuple[str, ...]
+    encoder: ColumnEncoder | None = None
+
+    def calls(self, rows: Sequence[Inputs]) -> list[Call]:
+        """One call a text column; a text that a row lacks is the empty text."""
+        return [Call(self.engine, texts_of(rows, column)) for column in self.texts]
+
+    def pooled(self, outputs: Outputs) -> Matrix:
+        """The answers to `calls`, side by side."""
+        return np.concatenate([np.asarray(o, np.float32) for o in outputs], axis=1)
+
+    def features(self, pooled: Matrix, rows: Sequence[Inputs]) -> Matrix:
+        if self.encoder is None:
+            return pooled
+        return np.concatenate([pooled, self.encoder.transform(rows)], axis=1)
+
+    def save(self) -> tuple[dict[str, Any], Arrays]:
+        meta: dict[str, Any] = {"engine": self.engine, "texts": list(self.texts)}
+        if self.encoder is None:
+            return meta, {}
+        encoder, arrays = self.encoder.save()
+        return {**meta, "encoder": encoder}, {f"encoder.{k}": v for k, v in arrays.items()}
+
+    @classmethod
+    def load(cls, meta: Any, arrays: Mapping[str, NDArray[Any]]) -> Self:
+        """Raises BundleError where meta isn't what `save` gives."""
+        texts = meta.get("texts") if isinstance(meta, Mapping) else None
+        if not isinstance(texts, list) or not texts or not all(isinstance(t, str) for t in texts):
+            raise BundleError("a head's text columns can't be read", found=repr(meta)[:200])
+        encoder = None
+        if "encoder" in meta:
+            encoder = ColumnEncoder.load(meta["encoder"], prefixed(arrays, "encoder"))
+        return cls(str(meta.get("engine")), tuple(texts), encoder)
+
+
+def texts_of(rows: Sequence[Inputs], column: str) -> list[str]:
+    return [row.get(column) or "" for row in rows]
+
+
+@dataclass(frozen=True)
+class Landmarks:
+    """Where training rows lie in the trunk's space: how far out a new row is.
+
+    points int8 (m, d), about unit length times 127: mean directions of the classes after taking
+    away `centre` float32 (d,), the mean of all rows: encoders crowd their vectors into a narrow
+    cone, where cosines to raw means hardly differ (Ethayarajh 2019).
+    """
+
+    centre: Matrix
+    points: NDArray[np.int8]
+
+    @classmethod
+    def of(cls, centre: Matrix, means: NDArray[Any]) -> Self:
+        return cls(centre.astype(np.float32), np.rint(unit_rows(means) * 127).astype(np.int8))
+
+    def outside(self, pooled: Matrix) -> Matrix:
+        """(n,) 1 - the largest cosine to a point: 0 at a point, up to 2."""
+        points = unit_rows(self.points)
+        return np.asarray(1 - multiply_rows(unit_rows(pooled - self.centre), points.T).max(axis=1))
+
+    def save(self) -> Arrays:
+        return {"centre": self.centre, "points": self.points}
+
+    @classmethod
+    def load(cls, arrays: Mapping[str, NDArray[Any]]) -> Self:
+        """Raises BundleError where the arrays don't fit each other."""
+        centre, points = array_of(arrays, "centre", np.float32, 1), array_of(arrays, "points", np.int8, 2)
+        if points.shape[1] != len(centre) or not len(points):
+            raise BundleError("a head's landmarks don't fit", found=f"{points.shape}, centre {centre.shape}")
+        return cls(centre, points)
