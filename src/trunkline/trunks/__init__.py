@@ -1,5 +1,9 @@
 """The trunk door: the one place where weights are found, verified, converted. One family a file."""
 
+from __future__ import annotations
+
+from typing import cast
+
 from trunkline.registry import Door
 from trunkline.types import Trunk
 
@@ -7,8 +11,21 @@ TRUNKS: Door[type[Trunk]] = Door(
     "trunk",
     {
         "e5-small": "trunkline.trunks.e5:E5Small",
+        "e5-small-f32": "trunkline.trunks.e5:E5SmallF32",
         "use-multilingual": "trunkline.trunks.use:UseMultilingual",
         "minilm": "trunkline.trunks.minilm:MiniLM",
         "hash": "trunkline.trunks.hash:HashTrunk",
     },
 )
+
+
+def find(name: str) -> Trunk:
+    """The trunk called `name`: one of the door's, or "hf:<hub id>" or "folder:<path>".
+
+    Opens nothing. Raises TrunklineError with the nearest known name.
+    """
+    if name.startswith(("hf:", "folder:")):
+        from trunkline.trunks.huggingface import HuggingFaceTrunk
+
+        return cast(Trunk, HuggingFaceTrunk(name))  # its card is known only after a look
+    return TRUNKS.get(name)()

@@ -1,0 +1,50 @@
+"""A product's own ONNX network in ONNX Runtime; imported only where such a network is served."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from trunkline.engines.onnx_check import check_onnx
+from trunkline.errors import BundleError, MissingExtra
+
+
+class OrtSession:
+    """One session, one thread for each caller, memory arena bounded. `run` is thread-safe.
+
+    Raises BundleError for a file that is unsafe or that ONNX Runtime can't load.
+    """
+
+    def __init__(self, path: Path) -> None:
+        check_onnx(path)
+        try:
+            import onnxruntime as ort
+        except ImportError as error:
+            raise MissingExtra("onnxruntime", "onnx") from error
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        options.enable_cpu_mem_arena = False  # an arena keeps the largest batch ever seen
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        try:
+            self._session = ort.InferenceSession(
+                str(path), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:
+            raise BundleError(
+                "ONNX Runtime can't load this network",
+                where=str(path),
+                found=str(error).strip().splitlines()[0][:200],
+                hint="export it again with a supported opset",
+            ) from error
+        self.inputs = [node.name for node in self._session.get_inputs()]
+        self.outputs = [node.name for node in self._session.get_outputs()]
+
+    def run(
+        self, arrays: Mapping[str, NDArray[Any]], outputs: Sequence[str] | None = None
+    ) -> list[NDArray[Any]]:
+        """The outputs named (all if None), in that order."""
+        given: list[NDArray[Any]] = self._session.run(outputs and list(outputs), dict(arrays))
+        return given

@@ -1,0 +1,130 @@
+"""A text encoder in memory: tokenizer, then batches through a model, rows back in order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trunkline.engines.batching import BUCKET, MAX_ROWS, MAX_TOKENS, batches
+from trunkline.engines.threads import run_all
+from trunkline.errors import TrunklineError, nearest
+from trunkline.types import Call, EngineCard
+
+_CHUNK = 1024  # rows tokenised at once, so that memory doesn't grow with the call
+
+
+class Tokenizer(Protocol):
+    def encode(self, texts: Sequence[str]) -> list[list[int]]:
+        """Token ids with prefix and marks, cut to the length limit."""
+        ...
+
+
+class Encoder(Protocol):
+    """The model behind the tokenizer. Its rows must not depend on their batch-mates."""
+
+    bucket: int
+    max_rows: int
+    max_tokens: int  # of one batch, padding counted
+
+    def pooled(self, ids: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.float32]:
+        """(rows, padded) token ids and the true lengths -> (rows, dim)."""
+        ...
+
+    def tokens(self, ids: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.float32]:
+        """The same -> (rows, padded, hidden)."""
+        ...
+
+
+class TextEngine:
+    """An `Engine` for texts. Forms: `pooled` float32 (n, dim); `tokens` a list of (length, hidden).
+
+    The same text gives bit-equal output alone or in any batch.
+    """
+
+    def __init__(self, card: EngineCard, tokenizer: Tokenizer, encoder: Encoder) -> None:
+        self.card = card
+        self._tokenizer = tokenizer
+        self._encoder = encoder
+
+    def cost(self, item: str) -> int:
+        """About how many tokens the text has, without cutting it."""
+        if item.isascii():
+            return min(self.card.max_tokens, 4 + len(item) // 4)
+        wide = sum(sign > "\u2e7f" for sign in item[: 4 * self.card.max_tokens])
+        return min(self.card.max_tokens, 4 + (len(item) - wide) // 4 + (2 * wide + 2) // 3)
+
+    def run(self, call: Call) -> Any:
+        """Raises TrunklineError for a form, an adapter or options this trunk doesn't have."""
+        self._refuse_unknown(call)
+        if call.form == "tokens":
+            return self._tokens(call.items)
+        out = np.empty((len(call.items), self.card.dim), np.float32)
+        for start in range(0, len(call.items), _CHUNK):
+            self._pooled(call.items[start : start + _CHUNK], out[start : start + _CHUNK])
+        return out
+
+    def stream(self, call: Call) -> Iterator[Any]:
+        yield self.run(call)
+
+    def _refuse_unknown(self, call: Call) -> None:
+        if call.form not in self.card.forms:
+            raise TrunklineError(
+                f"the trunk {self.card.id!r} has no form {call.form!r}",
+                wanted=" or ".join(self.card.forms),
+                hint=nearest(call.form, self.card.forms),
+            )
+        if call.adapter or call.options:
+            raise TrunklineError(
+                f"the trunk {self.card.id!r} takes neither adapters nor options",
+                found=call.adapter or str(dict(call.options)),
+            )
+
+    def _batches(self, texts: Sequence[str]) -> list[tuple[list[int], NDArray[Any], NDArray[Any]]]:
+        """(row numbers, padded ids, lengths) of each batch."""
+        ids = self._tokenizer.encode(texts)
+        made = []
+        for padded, rows in batches(
+            [len(row) for row in ids],
+            bucket=self._encoder.bucket,
+            max_rows=self._encoder.max_rows,
+            max_tokens=self._encoder.max_tokens,
+        ):
+            block = np.zeros((len(rows), padded), np.int64)
+            lengths = np.array([len(ids[row]) for row in rows], np.int64)
+            for at, row in enumerate(rows):
+                block[at, : lengths[at]] = ids[row]
+            made.append((rows, block, lengths))
+        return made
+
+    def _pooled(self, texts: Sequence[str], out: NDArray[np.float32]) -> None:
+        def work(batch: tuple[list[int], NDArray[Any], NDArray[Any]]) -> None:
+            rows, block, lengths = batch
+            out[rows] = self._encoder.pooled(block, lengths)
+
+        run_all(work, self._batches(texts))
+
+    def _tokens(self, texts: Sequence[str]) -> list[NDArray[np.float32]]:
+        out: list[NDArray[np.float32]] = [np.empty((0, 0), np.float32)] * len(texts)
+        for rows, block, lengths in self._batches(texts):
+            for row, states, length in zip(rows, self._encoder.tokens(block, lengths), lengths, strict=True):
+                out[row] = states[:length].copy()
+        return out
+
+
+class RowEncoder:
+    """Base of encoders that take one row at a time, where a runtime mixes rows of a batch."""
+
+    bucket = BUCKET
+    max_rows = 1
+    max_tokens = MAX_TOKENS
+
+
+class BatchEncoder:
+    """Base of encoders whose runtime keeps the rows of a batch apart."""
+
+    bucket = BUCKET
+    max_rows = MAX_ROWS
+    max_tokens = MAX_TOKENS

@@ -1,0 +1,156 @@
+"""The transformer of BERT, RoBERTa and XLM-R as an OpenVINO graph, built without torch or onnx.
+
+Word, position and type embeddings are added outside (`tables.py`); the graph begins at their norm
+and ends with the pooled vector and the last hidden states.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Weight = Callable[[str], NDArray[np.float32]]  # by its name in transformers' BertModel
+Node = Any
+
+POOLED, TOKENS = 0, 1  # numbers of the outputs
+_FAR = -1e9  # added to the scores of padding
+
+
+@dataclass(frozen=True)
+class Dense:
+    """A layer after pooling (sentence-transformers' Dense): weight (out, in), bias (out,) or None."""
+
+    weight: NDArray[np.float32]
+    bias: NDArray[np.float32] | None
+    tanh: bool
+
+
+@dataclass(frozen=True)
+class BertShape:
+    """What the graph needs to know beside its weights."""
+
+    hidden: int
+    layers: int
+    heads: int
+    epsilon: float
+    activation: str = "gelu"  # or "relu", "gelu_new"
+    pooling: str = "mean"  # or "cls", "max"
+    normalize: bool = True
+    dense: tuple[Dense, ...] = ()
+
+
+def build(shape: BertShape, weight: Weight, precision: str, path: Path) -> None:
+    """Write the graph to `path` (.xml and .bin). precision: a key of engines.openvino.PRECISIONS.
+
+    Inputs: embeds float32 (rows, tokens, hidden), mask float32 (rows, tokens), 1 = a token.
+    Outputs: pooled float32 (rows, dim), tokens float32 (rows, tokens, hidden).
+    """
+    import openvino
+
+    openvino.save_model(_Builder(shape, weight, precision).model(), path, compress_to_fp16=False)
+
+
+class _Builder:
+    def __init__(self, shape: BertShape, weight: Weight, precision: str) -> None:
+        from openvino import opset13
+
+        self.shape, self.weight, self.op = shape, weight, opset13
+        self.int8 = precision.startswith("w8")
+
+    def model(self) -> Any:
+        import openvino as ov
+
+        embeds = self.op.parameter(ov.PartialShape([-1, -1, self.shape.hidden]), ov.Type.f32, "embeds")
+        mask = self.op.parameter(ov.PartialShape([-1, -1]), ov.Type.f32, "mask")
+        state = self.norm(embeds, "embeddings.LayerNorm")
+        keep = self.op.unsqueeze(mask, self.ints([1, 2]))
+        far = self.op.multiply(self.op.subtract(self.real(1), keep), self.real(_FAR))
+        for layer in range(self.shape.layers):
+            state = self.layer(state, far, f"encoder.layer.{layer}.")
+        outputs = []
+        for name, node in (("pooled", self.pool(state, mask)), ("tokens", state)):
+            result = self.op.result(node)
+            result.output(0).tensor.set_names({name})
+            outputs.append(result)
+        return ov.Model(outputs, [embeds, mask], "encoder")
+
+    def layer(self, state: Node, far: Node, name: str) -> Node:
+        mixed = self.linear(self.attention(state, far, name), f"{name}attention.output.dense")
+        state = self.norm(self.op.add(state, mixed), f"{name}attention.output.LayerNorm")
+        inner = self.activate(self.linear(state, f"{name}intermediate.dense"))
+        mixed = self.linear(inner, f"{name}output.dense")
+        return self.norm(self.op.add(state, mixed), f"{name}output.LayerNorm")
+
+    def attention(self, state: Node, far: Node, name: str) -> Node:
+        op, heads = self.op, self.shape.heads
+        size = self.shape.hidden // heads
+
+        def split(part: str) -> Node:
+            flat = self.linear(state, f"{name}attention.self.{part}")
+            return op.transpose(
+                op.reshape(flat, self.ints([0, 0, heads, size]), True), self.ints([0, 2, 1, 3])
+            )
+
+        scores = op.matmul(split("query"), split("key"), False, True)
+        scores = op.add(op.multiply(scores, self.real(size**-0.5)), far)
+        seen = op.matmul(op.softmax(scores, -1), split("value"), False, False)
+        joined = op.transpose(seen, self.ints([0, 2, 1, 3]))
+        return op.reshape(joined, self.ints([0, 0, self.shape.hidden]), True)
+
+    def activate(self, node: Node) -> Node:
+        if self.shape.activation == "relu":
+            return self.op.relu(node)
+        return self.op.gelu(node, "TANH" if self.shape.activation != "gelu" else "ERF")
+
+    def linear(self, node: Node, name: str) -> Node:
+        product = self.op.matmul(node, self.matrix(self.weight(f"{name}.weight")), False, True)
+        return self.op.add(product, self.real(self.weight(f"{name}.bias")))
+
+    def matrix(self, weight: NDArray[np.float32]) -> Node:
+        """(out, in) as a constant; int8 with a scale per output channel where precision says so."""
+        if not self.int8:
+            return self.real(weight)
+        scale = np.abs(weight).max(axis=1, keepdims=True).astype(np.float32) / np.float32(127)
+        scale[scale == 0] = 1
+        whole = np.clip(np.rint(weight / scale), -127, 127).astype(np.int8)
+        import openvino
+
+        return self.op.multiply(
+            self.op.convert(self.op.constant(whole), openvino.Type.f32), self.real(scale)
+        )
+
+    def norm(self, node: Node, name: str) -> Node:
+        even = self.op.mvn(node, self.ints([-1]), True, self.shape.epsilon, "inside_sqrt")
+        scaled = self.op.multiply(even, self.real(self.weight(f"{name}.weight")))
+        return self.op.add(scaled, self.real(self.weight(f"{name}.bias")))
+
+    def pool(self, state: Node, mask: Node) -> Node:
+        op = self.op
+        keep = op.unsqueeze(mask, self.ints([-1]))
+        if self.shape.pooling == "cls":
+            out = op.squeeze(
+                op.slice(state, self.ints([0]), self.ints([1]), self.ints([1]), self.ints([1])),
+                self.ints([1]),
+            )
+        elif self.shape.pooling == "max":
+            padding = op.multiply(op.subtract(self.real(1), keep), self.real(_FAR))
+            out = op.reduce_max(op.add(state, padding), self.ints([1]))
+        else:
+            total = op.reduce_sum(op.multiply(state, keep), self.ints([1]))
+            out = op.divide(total, op.reduce_sum(keep, self.ints([1])))
+        for dense in self.shape.dense:
+            out = op.matmul(out, self.real(dense.weight), False, True)
+            out = out if dense.bias is None else op.add(out, self.real(dense.bias))
+            out = op.tanh(out) if dense.tanh else out
+        return op.normalize_l2(out, self.ints([1]), 1e-24, "add") if self.shape.normalize else out
+
+    def real(self, value: ArrayLike) -> Node:
+        return self.op.constant(np.asarray(value, np.float32))
+
+    def ints(self, value: ArrayLike) -> Node:
+        return self.op.constant(np.asarray(value, np.int64))

@@ -1,0 +1,151 @@
+"""What a Hugging Face or sentence-transformers folder says about itself. Plain JSON only; module types
+by allow-list; weights from safetensors only, never a pickle."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from trunkline.errors import MissingExtra, TrunkError
+from trunkline.files import safe_below
+
+PATTERNS = (  # the only files ever fetched from a hub
+    "*.json",
+    "*/*.json",
+    "model.safetensors",
+    "*/model.safetensors",
+    "onnx/model.onnx",
+    "onnx/model.onnx_data",
+)
+MODULES = frozenset({"Transformer", "Pooling", "Normalize", "Dense"})
+MODEL_TYPES = frozenset({"bert", "roberta", "xlm-roberta", "camembert"})
+_POOLINGS = {
+    "pooling_mode_cls_token": "cls",
+    "pooling_mode_mean_tokens": "mean",
+    "pooling_mode_max_tokens": "max",
+}
+
+
+@dataclass(frozen=True)
+class Described:
+    """An encoder as its folder describes it. Paths are relative to `folder`."""
+
+    folder: Path
+    model: str  # folder of the transformer, "" or "0_Transformer"
+    config: dict[str, Any]
+    pooling: str
+    normalize: bool
+    dense: tuple[str, ...]
+    prefix: str
+    max_tokens: int
+
+    def file(self, name: str) -> Path:
+        return self.folder / self.model / name
+
+
+def locate(name: str) -> Path:
+    """The folder of "folder:<path>", or of "hf:<id>" or "hf:<id>@<revision>" through huggingface_hub,
+    which honours HF_HOME, HF_ENDPOINT, HF_TOKEN and HF_HUB_OFFLINE. Raises TrunkError, MissingExtra."""
+    kind, _, rest = name.partition(":")
+    if kind == "folder":
+        folder = Path(rest).expanduser()
+        if not folder.is_dir():
+            raise TrunkError("the trunk's folder is not there", where=str(folder))
+        return folder
+    try:
+        from huggingface_hub import snapshot_download
+        from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+    except ImportError as error:
+        raise MissingExtra("huggingface_hub", "hub") from error
+    repo, _, revision = rest.partition("@")
+    try:
+        return Path(snapshot_download(repo, revision=revision or None, allow_patterns=list(PATTERNS)))
+    except (LocalEntryNotFoundError, HfHubHTTPError, OSError, ValueError) as error:
+        raise TrunkError(
+            f"{repo} can't be fetched from the hub",
+            found=str(error).strip().splitlines()[0][:200],
+            hint="check the id, HF_ENDPOINT and HF_TOKEN, or give a local folder: folder:/path",
+        ) from error
+
+
+def describe(folder: Path) -> Described:
+    """Read the folder's JSON files. Raises TrunkError for a module or pooling that is not known."""
+    modules = _modules(folder)
+    model = modules["Transformer"][0]
+    config = _read(safe_below(folder, f"{model}/config.json") if model else folder / "config.json")
+    pooling = "mean"
+    if "Pooling" in modules:
+        pooling = _pooling(_read(safe_below(folder, f"{modules['Pooling'][0]}/config.json")), folder)
+    prompts = _read(folder / "config_sentence_transformers.json", {})
+    named = prompts.get("prompts") or {}
+    prefix = named.get(prompts.get("default_prompt_name") or "", "") if isinstance(named, dict) else ""
+    limits = _read(folder / model / "sentence_bert_config.json", {})
+    asked = limits.get("max_seq_length") or config.get("max_position_embeddings") or 128
+    return Described(
+        folder=folder,
+        model=model,
+        config=config,
+        pooling=pooling,
+        normalize="Normalize" in modules,
+        dense=tuple(modules.get("Dense", ())),
+        prefix=str(prefix),
+        max_tokens=max(8, min(int(asked), _positions(config), 512)),
+    )
+
+
+def _positions(config: dict[str, Any]) -> int:
+    given = int(config.get("max_position_embeddings") or 512)
+    return given - offset(config)
+
+
+def offset(config: dict[str, Any]) -> int:
+    """Position of the first token: RoBERTa and its kin count from the padding's id plus one."""
+    if config.get("model_type") == "bert":
+        return 0
+    return int(config.get("pad_token_id") or 0) + 1 if config.get("model_type") in MODEL_TYPES else 0
+
+
+def _modules(folder: Path) -> dict[str, list[str]]:
+    """Module type -> its folders, in order; a plain transformer without modules.json is mean-pooled."""
+    listed = _read(folder / "modules.json", [])
+    if not listed:
+        return {"Transformer": [""]}
+    found: dict[str, list[str]] = {}
+    for module in listed:
+        kind = str(module.get("type", "")).rsplit(".", 1)[-1]
+        if not str(module.get("type", "")).startswith("sentence_transformers.") or kind not in MODULES:
+            raise TrunkError(
+                "this encoder has a module that is not known here",
+                where=str(folder / "modules.json"),
+                found=str(module.get("type")),
+                wanted=", ".join(sorted(MODULES)),
+            )
+        found.setdefault(kind, []).append(str(module.get("path", "")))
+    if "Transformer" not in found:
+        raise TrunkError("modules.json names no Transformer", where=str(folder))
+    return found
+
+
+def _pooling(config: dict[str, Any], folder: Path) -> str:
+    on = [key for key, value in config.items() if key.startswith("pooling_mode_") and value is True]
+    if len(on) == 1 and on[0] in _POOLINGS:
+        return _POOLINGS[on[0]]
+    raise TrunkError(
+        "this encoder pools in a way that is not known here",
+        where=str(folder),
+        found=", ".join(on) or "none",
+        wanted=", ".join(_POOLINGS),
+    )
+
+
+def _read(path: Path, default: Any = None) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        if default is not None:
+            return default
+        raise TrunkError("the encoder lacks a file", where=str(path), found="nothing") from None
+    except (OSError, ValueError) as error:
+        raise TrunkError("this file can't be read", where=str(path), found=str(error)) from error
