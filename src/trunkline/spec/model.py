@@ -6,7 +6,6 @@ from typing import Annotated, Any, TypeAlias
 
 from msgspec import Meta, Struct, field
 
-
 Share: TypeAlias = Annotated[float, Meta(gt=0, lt=1)]
 Probability: TypeAlias = Annotated[float, Meta(ge=0, le=1)]
 

@@ -1,0 +1,128 @@
+"""How the terminal looks: station lines and progress on stderr, results on stdout.
+
+NO_COLOR, a stream that isn't a terminal, and --json are respected.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+import unicodedata
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, TextIO
+
+import click
+
+from trunkline.errors import TrunklineError
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bar
+    from rich.progress import TaskID
+
+
+class Progress:
+    """Progress of long work. This one is silent; `Terminal` shows it."""
+
+    def station(self, name: str, text: str) -> None:
+        """One station of the line has ended, with its result in a sentence."""
+
+    def step(self, what: str, done: int, total: int) -> None:
+        """`done` of `total` rows of `what` are through; called often, from one thread."""
+
+    def close(self) -> None:
+        """Take the bar off the screen."""
+
+
+SILENT = Progress()
+
+
+class Terminal(Progress):
+    """Progress on stderr: a bar with rate and time left on a terminal, else a line a station."""
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream = stream or sys.stderr
+        self._bar: Bar | None = None
+        self._task: TaskID | None = None
+        self._what = ""
+
+    def station(self, name: str, text: str) -> None:
+        self.close()
+        click.echo(f"{colour('✓', 'green', self._stream)} {name:<9}{text}", file=self._stream)
+
+    def step(self, what: str, done: int, total: int) -> None:
+        if not self._stream.isatty():
+            return
+        if self._bar is None or what != self._what:
+            self.close()
+            self._open(what, total)
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, completed=done, total=total)
+
+    def _open(self, what: str, total: int) -> None:
+        from rich import progress
+        from rich.console import Console
+        from rich.text import Text
+
+        class Rate(progress.ProgressColumn):
+            def render(self, task: progress.Task) -> Text:
+                return Text(f"{task.speed or 0:,.0f} rows/s")
+
+        self._bar = progress.Progress(
+            progress.TextColumn("  {task.description:<9}"),
+            progress.BarColumn(),
+            progress.MofNCompleteColumn(),
+            Rate(),
+            progress.TimeRemainingColumn(),
+            console=Console(file=self._stream),
+            transient=True,
+        )
+        self._bar.start()
+        self._task = self._bar.add_task(what, total=total)
+        self._what = what
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+
+class Stopwatch:
+    """Seconds per station, for the report."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, station: str) -> float:
+        now = time.perf_counter()
+        self.seconds[station] = round(self.seconds.get(station, 0.0) + now - self._last, 3)
+        self._last = now
+        return self.seconds[station]
+
+
+def colour(text: str, name: str, stream: TextIO) -> str:
+    plain = "NO_COLOR" in os.environ or not stream.isatty()
+    return text if plain else click.style(text, fg=name)
+
+
+def error_lines(error: TrunklineError, stream: TextIO) -> str:
+    """At most four lines: what, where, found / wanted, try."""
+    return f"{colour('×', 'red', stream)} {error}"
+
+
+def width(text: str) -> int:
+    """Columns a text takes on a terminal: Chinese characters take two."""
+    return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> str:
+    """Columns aligned by spaces; `right` names the columns set flush right."""
+    lines = [list(header), *[list(row) for row in rows]]
+    widths = [max(width(line[i]) for line in lines) for i in range(len(header))]
+
+    def cell(text: str, i: int) -> str:
+        gap = " " * (widths[i] - width(text))
+        return gap + text if i in right else text + gap
+
+    return "\n".join("  ".join(cell(t, i) for i, t in enumerate(line)).rstrip() for line in lines)
