@@ -26,31 +26,30 @@ class _Graph:
         self.constants.append(numpy_helper.from_array(np.ascontiguousarray(array, kind), name))
         return name
 
-    def node(self, operator: str, *inputs: str, domain: str = "", outputs: int = 1, **options: Any) -> Any:  # a name, or names
+    def nodes_of(self, operator: str, inputs: tuple[str, ...], outputs: int, domain: str, options: Any) -> list[str]:
         names = [f"t{len(self.nodes)}_{i}" for i in range(outputs)]
         self.nodes.append(helper.make_node(operator, list(inputs), names, domain=domain, **options))
-        return names if outputs > 1 else names[0]
+        return names
+
+    def node(self, operator: str, *inputs: str, domain: str = "", **options: Any) -> str:
+        return self.nodes_of(operator, inputs, 1, domain, options)[0]
 
     def norm(self, x: str, name: str) -> str:
         gain, bias = (self.const(self.file.weight(f"{name}.{part}")) for part in ("weight", "bias"))
-        made: str = self.node("LayerNormalization", x, gain, bias, axis=-1, epsilon=self.file.epsilon)
-        return made
+        return self.node("LayerNormalization", x, gain, bias, axis=-1, epsilon=self.file.epsilon)
 
     def linear(self, x: str, name: str, own: str) -> str:
         bias = self.const(self.file.weight(f"{name}.bias"))
         weight = self.file.weight(f"{name}.weight")
         if self.kind == "nbits4":
-            made: str = self.node("Add", self._four_bits(x, own, weight.shape), bias)
-            return made
+            return self.node("Add", self._four_bits(x, own, weight.shape), bias)
         if self.kind == "int8dyn":
             scale = np.abs(weight).max(axis=1) / 127
             whole = np.clip(np.rint(weight / scale[:, None]), -127, 127).T
-            q, s, z = self.node("DynamicQuantizeLinear", x, outputs=3)
+            q, s, z = self.nodes_of("DynamicQuantizeLinear", (x,), 3, "", {})
             product = self.node("Cast", self.node("MatMulInteger", q, self.const(whole, np.int8), z), to=REAL)
-            made: str = self.node("Add", self.node("Mul", product, self.node("Mul", s, self.const(scale))), bias)
-            return made
-        made: str = self.node("Add", self.node("MatMul", x, self.const(weight.T)), bias)
-        return made
+            return self.node("Add", self.node("Mul", product, self.node("Mul", s, self.const(scale))), bias)
+        return self.node("Add", self.node("MatMul", x, self.const(weight.T)), bias)
 
     def _four_bits(self, x: str, own: str, shape: tuple[int, ...]) -> str:
         """The source's own blocks, without loss; activations int8 (accuracy level 4)."""

@@ -100,7 +100,7 @@ class Rows:
             for i, row in enumerate(at):
                 mine = self.ids[rows[row]]
                 ids[i, : len(mine)], mask[i, : len(mine)] = mine, 1
-            out[at] = runner.call(self.words.rows(ids) + self.places[:padded], mask)
+            out[at] = runner.call(self.words.rows(ids) + self.places[:padded], mask)  # type: ignore[no-untyped-call]
 
         todo = list(batches([len(self.ids[row]) for row in rows], max_rows=most))
         if threads == 1:

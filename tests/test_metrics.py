@@ -181,8 +181,8 @@ def test_nan_is_never_an_answer() -> None:
     assert np.isnan(m.expected_cost(target, values, 1 - np.eye(3)))
     assert np.isnan(m.mae(np.ones(2), np.array([1, np.nan])))
     labels = np.ones((2, 2), bool)
-    for figure in (m.multilabel_micro_f1, m.exact_match, m.label_ranking_average_precision):
-        assert np.isnan(figure(labels, np.array([[0.2, np.nan], [0.1, 0.3]])))
+    for of_labels in (m.multilabel_micro_f1, m.exact_match, m.label_ranking_average_precision):
+        assert np.isnan(of_labels(labels, np.array([[0.2, np.nan], [0.1, 0.3]])))
 
 
 def test_no_rows_give_nan() -> None:
@@ -223,15 +223,39 @@ def test_weights_equal_repeated_rows_for_labels_and_numbers() -> None:
         )
 
 
-def test_multiclass_auroc_draws_agree_with_real_resampling() -> None:
-    target, values = rows(400, 4, seed=1, decimals=6)
+@pytest.mark.parametrize("figure", [m.auroc, m.average_precision])
+def test_draws_of_many_classes_agree_with_real_resampling(figure: Any) -> None:
+    target, values = rows(600, 12, seed=1, decimals=6)
     rng = np.random.default_rng(0)
-    weights = np.stack([np.bincount(rng.integers(0, 400, 400), minlength=400) for _ in range(200)]).astype(
+    weights = np.stack([np.bincount(rng.integers(0, 600, 600), minlength=600) for _ in range(200)]).astype(
         float
     )
-    exact = [
-        m.auroc(np.repeat(target, w.astype(int)), np.repeat(values, w.astype(int), axis=0)) for w in weights
-    ]
-    drawn = m.auroc(target, values, weights=weights)
-    assert np.abs(drawn - exact).mean() < 0.1 * np.std(exact)
-    assert np.std(drawn) == pytest.approx(np.std(exact), rel=0.05)
+    at = [np.repeat(np.arange(600), w.astype(int)) for w in weights]
+    exact = [figure(target[i], values[i]) for i in at]
+    drawn = figure(target, values, weights=weights)
+    assert np.std(drawn - exact) < 0.35 * np.std(exact)
+    assert np.std(drawn) == pytest.approx(np.std(exact), rel=0.15)
+    np.testing.assert_allclose(figure(target, values, weights=np.ones((1, 600))), figure(target, values))
+
+
+def test_recall_of_many_classes_is_drawn_under_the_alarms_as_they_are() -> None:
+    target, values = rows(600, 12, seed=1, decimals=6)
+    plain = m.recall_at_alarm_rate(target, values, 0.1)
+    assert m.recall_at_alarm_rate(target, values, 0.1, weights=np.ones((1, 600)))[0] == pytest.approx(plain)
+    rng = np.random.default_rng(0)
+    weights = np.stack([np.bincount(rng.integers(0, 600, 600), minlength=600) for _ in range(200)]).astype(
+        float
+    )
+    at = [np.repeat(np.arange(600), w.astype(int)) for w in weights]
+    exact = [m.recall_at_alarm_rate(target[i], values[i], 0.1) for i in at]
+    drawn = m.recall_at_alarm_rate(target, values, 0.1, weights=weights)
+    assert np.std(drawn) == pytest.approx(np.std(exact), rel=0.3)
+
+
+def test_draws_of_few_classes_are_exact() -> None:
+    target, values = rows(100, 5, seed=1, decimals=2)
+    weights = np.random.default_rng(0).integers(0, 3, (4, 100)).astype(float)
+    at = [np.repeat(np.arange(100), w.astype(int)) for w in weights]
+    for figure in (m.auroc, m.average_precision):
+        expected = [figure(target[i], values[i]) for i in at]
+        np.testing.assert_allclose(figure(target, values, weights=weights), expected)

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from trunkline.engines.threads import limit_blas
+
 if TYPE_CHECKING:
     from trunkline.bundle import Bundle as Bundle
     from trunkline.errors import TrunklineError as TrunklineError
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = ["Bundle", "Product", "TrunklineError", "__version__"]
+
+limit_blas()  # before anything here imports numpy: spinning BLAS threads more than halve the speed
 
 _HOMES = {"Bundle": "trunkline.bundle", "Product": "trunkline.product", "TrunklineError": "trunkline.errors"}
 

@@ -31,7 +31,7 @@ def drive(programs: Sequence[Program], ask: Ask) -> list[Prediction | Exception]
         flat = [call for calls in asked.values() for call in calls]
         try:
             outputs = iter(ask(flat))
-        except Exception as error:  # each waiting product answers with it; nothing is swallowed
+        except Exception as error:  # noqa: BLE001 - each waiting product answers with it
             for i in asked:
                 programs[i].close()
                 results[i] = error
@@ -52,7 +52,7 @@ def _step(
         waiting[i] = next(program) if outputs is None else program.send(outputs)
     except StopIteration as end:
         results[i] = end.value
-    except Exception as error:  # becomes this product's answer
+    except Exception as error:  # noqa: BLE001 - becomes this product's answer
         results[i] = error
 
 

@@ -98,7 +98,8 @@ class Engine(Protocol):
 class Trunk(Protocol):
     """The trunk door: knows its weights; `load` is the only place where they are opened."""
 
-    card: EngineCard
+    @property
+    def card(self) -> EngineCard: ...
 
     def available(self) -> Refused | None:
         """None if the weights are on this machine (installed package, cache or folder)."""
@@ -169,7 +170,7 @@ class Examples:
         at = np.flatnonzero(at) if at.dtype == bool else at.astype(np.int64)
 
         def pick(values: Sequence[Any]) -> list[Any]:
-            return [values[i] for i in at]
+            return [values[i] for i in at.tolist()]
 
         return replace(
             self,
@@ -213,6 +214,8 @@ class Decision:
     abstain_below: float = 0.0  # top probability under which a classify answer abstains
     outside_above: float | None = None  # `outside` over which an answer is out_of_scope
     thresholds: tuple[float, ...] = ()  # multilabel: one per label
+    costs: tuple[tuple[float, ...], ...] = ()  # classify: price of saying column where row is true
+    residual: float = 0.0  # regress: half width of the 90 % interval
 
 
 Status: TypeAlias = Literal["ok", "abstained", "out_of_scope", "error"]
@@ -276,6 +279,8 @@ class Metric:
     of(target, values) -> float, both with first axis n (values = calibrated Prediction.values).
     per_row(target, values) -> (n,) whose mean is the metric, or None if it isn't a mean; where all
     entries are 0 or 1 the metric is a proportion (Wilson interval), else the bootstrap is used.
+    weighted(target, values, weights) -> (draws,), the metric once per row of weights (draws, n):
+    what lets the bootstrap draw a metric that isn't a mean fast; without it, draws call `of`.
     """
 
     name: str
@@ -283,6 +288,7 @@ class Metric:
     of: Callable[[NDArray[Any], Floats], float]
     per_row: Callable[[NDArray[Any], Floats], Floats] | None = None
     unit: str = ""  # "%" = shown as percent of 1
+    weighted: Callable[[NDArray[Any], Floats, Floats], Floats] | None = None
 
 
 class Task(Protocol):
@@ -290,7 +296,9 @@ class Task(Protocol):
 
     name: ClassVar[str]
 
-    def target(self, raw: Sequence[Any], labels: Sequence[str] | None) -> tuple[NDArray[Any], tuple[str, ...]]:
+    def target(
+        self, spec: Spec, raw: Sequence[Any], labels: Sequence[str] | None
+    ) -> tuple[NDArray[Any], tuple[str, ...]]:
         """Raw label cells -> (target, labels); with `labels` given (from training) cells outside
         them raise DataError naming row, found label and the nearest known one."""
         ...
@@ -303,8 +311,8 @@ class Task(Protocol):
 
     def folds(self, examples: Examples, k: int, seed: int) -> Folds: ...
 
-    def baselines(self, spec: Spec, train: Examples) -> Mapping[str, Method]:
-        """Naive answers, name -> method: {"majority": ..., "ngrams": ...}."""
+    def baselines(self, spec: Spec) -> Sequence[str]:
+        """Names of the methods that give naive answers: "majority", "ngrams"."""
         ...
 
     def calibrate(self, spec: Spec, examples: Examples, out_of_fold: Prediction) -> Decision: ...
@@ -385,6 +393,7 @@ class Latency:
     p95_ms: float
     rows_per_s: float
     n: int
+    cpu_ms: float | None = None  # processor time of the middle call, all threads; the cost of a call
 
 
 @dataclass(frozen=True)

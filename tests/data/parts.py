@@ -20,7 +20,7 @@ class FakeTask:
     def __init__(self, name: str = "classify") -> None:
         self.name = name
 
-    def target(self, raw: Sequence[Any], labels: Sequence[str] | None) -> tuple[NDArray[Any], tuple[str, ...]]:
+    def target(self, spec: Spec, raw: Sequence[Any], labels: Sequence[str] | None) -> tuple[NDArray[Any], tuple[str, ...]]:
         if self.name == "regress":
             return np.array(raw, float), ()
         sets = [cell if isinstance(cell, list) else str(cell).split("|") if cell else [] for cell in raw]

@@ -67,7 +67,7 @@ def read_examples(spec: Spec, task: Task, root: Path) -> Loaded:
     else:
         is_test, split = split_by_key(rows.keys, spec.data.test_share, root)
     train, test = rows.take(~is_test), rows.take(is_test)
-    test, unseen = _without_unseen(task, train, test)
+    test, unseen = _without_unseen(spec, task, train, test)
     return _loaded(spec, task, train, test, split, [*rows.refused, *unseen])
 
 
@@ -77,7 +77,7 @@ def read_rows(spec: Spec, source: Source, labels: Sequence[str], task: Task) -> 
     Raises DataError as `read_examples` does.
     """
     rows = gather(spec, source, "test")
-    target, known = targets(task, rows, labels)
+    target, known = targets(spec, task, rows, labels)
     return rows.examples(target, known), rows.refused
 
 
@@ -87,14 +87,14 @@ def stream_inputs(spec: Spec, rows: Iterable[Row]) -> Iterator[Inputs | Refused]
     return (reader.read(row) for row in rows)
 
 
-def targets(task: Task, rows: Rows, labels: Sequence[str] | None) -> tuple[NDArray[Any], tuple[str, ...]]:
+def targets(spec: Spec, task: Task, rows: Rows, labels: Sequence[str] | None) -> tuple[NDArray[Any], tuple[str, ...]]:
     """`task.target` of the rows' label cells. Raises DataError naming source, row and label."""
     try:
-        return task.target(rows.cells, labels)
+        return task.target(spec, rows.cells, labels)
     except DataError as error:
         for at, cell in enumerate(rows.cells):
             try:
-                task.target([cell], labels)
+                task.target(spec, [cell], labels)
             except DataError as one:
                 raise DataError(
                     one.what,
@@ -106,16 +106,16 @@ def targets(task: Task, rows: Rows, labels: Sequence[str] | None) -> tuple[NDArr
         raise
 
 
-def _without_unseen(task: Task, train: Rows, test: Rows) -> tuple[Rows, list[RefusedRow]]:
+def _without_unseen(spec: Spec, task: Task, train: Rows, test: Rows) -> tuple[Rows, list[RefusedRow]]:
     """A test part split off by key may hold a label that no training row has: nothing could be
     right there, so those rows are left out of the proof, and counted."""
-    _, labels = targets(task, train, None)
+    _, labels = targets(spec, task, train, None)
     seen: dict[str, bool] = {}
     keep = np.ones(len(test), bool)
     for at, cell in enumerate(test.cells):
         name = repr(cell)
         if name not in seen:
-            seen[name] = _known(task, cell, labels)
+            seen[name] = _known(spec, task, cell, labels)
         keep[at] = seen[name]
     refused = [
         RefusedRow("train", int(test.rows[at]), "", "unseen_label", f"no training row has the label {test.cells[at]!r}")
@@ -124,11 +124,11 @@ def _without_unseen(task: Task, train: Rows, test: Rows) -> tuple[Rows, list[Ref
     return test.take(keep), refused
 
 
-def _known(task: Task, cell: Any, labels: Sequence[str]) -> bool:
+def _known(spec: Spec, task: Task, cell: Any, labels: Sequence[str]) -> bool:
     if not labels:
         return True
     try:
-        task.target([cell], labels)
+        task.target(spec, [cell], labels)
     except DataError:  # the task's way to say that the label is new
         return False
     return True
@@ -145,8 +145,8 @@ def _loaded(
                 found=f"{len(refused)} rows refused" + (f", the first: {refused[0].message}" if refused else ""),
                 wanted="at least one row with its inputs and its label",
             )
-    train_target, labels = targets(task, train, None)
-    test_target, _ = targets(task, test, labels)
+    train_target, labels = targets(spec, task, train, None)
+    test_target, _ = targets(spec, task, test, labels)
     return Loaded(
         train=train.examples(train_target, labels),
         test=test.examples(test_target, labels),

@@ -6,12 +6,13 @@ Assignments are recorded, so that no row moves when others are added or the shar
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
+from typing import Literal
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,7 +20,16 @@ from trunkline.errors import DataError
 from trunkline.files import write_atomic
 from trunkline.types import Examples, Folds
 
-RECORD = Path(".trunkline") / "split.parquet"
+RECORD = Path(".trunkline") / "split.json"
+
+
+class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """split.json: the keys of each part, as hex digits."""
+
+    train: list[str]
+    test: list[str]
+    boundary: float | None = None  # time: days since 1970
+    format: Literal[1] = 1
 
 
 @dataclass(frozen=True)
@@ -98,17 +108,11 @@ def _load(root: Path) -> tuple[dict[bytes, bool], float | None]:
     file = root / RECORD
     if not file.exists():
         return {}, None
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     try:
-        table = pq.read_table(io.BytesIO(file.read_bytes()))
-        keys, parts = table["key"].to_pylist(), table["part"].to_pylist()
-        boundary = (table.schema.metadata or {}).get(b"boundary")
-        return {key: part == "test" for key, part in zip(keys, parts, strict=True)}, (
-            None if boundary is None else float(boundary)
-        )
-    except (pa.ArrowException, OSError, KeyError, ValueError) as error:
+        record = msgspec.json.decode(file.read_bytes(), type=Record)
+        parts = {bytes.fromhex(key): False for key in record.train}
+        return parts | {bytes.fromhex(key): True for key in record.test}, record.boundary
+    except (msgspec.DecodeError, OSError, ValueError) as error:
         raise DataError(
             "the record of the split is damaged",
             where=str(file),
@@ -120,16 +124,9 @@ def _load(root: Path) -> tuple[dict[bytes, bool], float | None]:
 def _save(root: Path, recorded: Mapping[bytes, bool], parts: Mapping[bytes, bool], boundary: float | None) -> None:
     if parts.keys() <= recorded.keys():
         return
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     merged = {**parts, **recorded}
-    keys = sorted(merged)
-    columns = {"key": pa.array(keys, pa.binary()), "part": ["test" if merged[key] else "train" for key in keys]}
-    facts = {"format": "1"} | ({} if boundary is None else {"boundary": repr(boundary)})
-    buffer = io.BytesIO()
-    pq.write_table(pa.table(columns).replace_schema_metadata(facts), buffer)
-    write_atomic(root / RECORD, buffer.getvalue())
+    train, test = ([key.hex() for key in sorted(merged) if merged[key] is side] for side in (False, True))
+    write_atomic(root / RECORD, msgspec.json.encode(Record(train, test, boundary)))
 
 
 def folds(examples: Examples, k: int, seed: int, stratify: bool) -> Folds:

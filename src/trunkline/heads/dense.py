@@ -36,6 +36,12 @@ class Dense:
             return pooled
         return np.concatenate([pooled, self.encoder.transform(rows)], axis=1)
 
+    def fits(self, width: int, landmarks: Landmarks | None) -> bool:
+        """Whether `width` features can be the vectors of every text column and all table columns."""
+        pooled = width - (self.encoder.dim if self.encoder else 0)
+        marked = landmarks is None or len(landmarks.centre) == pooled
+        return pooled > 0 and pooled % len(self.texts) == 0 and marked
+
     def save(self) -> tuple[dict[str, Any], Arrays]:
         meta: dict[str, Any] = {"engine": self.engine, "texts": list(self.texts)}
         if self.encoder is None:

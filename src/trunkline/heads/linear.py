@@ -105,10 +105,7 @@ def _load_dense(meta: Any, arrays: Arrays, outputs: int) -> DensePart:
     weights, scale = array_of(arrays, "weights", np.float16, 2), array_of(arrays, "scale", np.float32, 1)
     marks = prefixed(arrays, "landmarks")
     landmarks = Landmarks.load(marks) if marks else None
-    columns = dense.encoder.dim if dense.encoder else 0
-    pooled = len(weights) - columns
-    fits = weights.shape[1:] == scale.shape == (outputs,) and pooled > 0 and pooled % len(dense.texts) == 0
-    if not fits or (landmarks and len(landmarks.centre) != pooled):
+    if not weights.shape[1:] == scale.shape == (outputs,) or not dense.fits(len(weights), landmarks):
         raise BundleError(
             "a linear head's weights don't fit its parts", found=str(weights.shape), wanted=f"(features, {outputs})"
         )

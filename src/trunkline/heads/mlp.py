@@ -28,7 +28,8 @@ class MlpHead:
         landmarks: Landmarks | None = None,
     ) -> None:
         into, into_bias, out, out_bias = layers
-        if into.shape[1:] != into_bias.shape or out.shape != (len(into_bias), len(out_bias)):
+        fit = into.shape[1:] == into_bias.shape and out.shape == (len(into_bias), len(out_bias))
+        if not fit or not dense.fits(len(into), landmarks):
             raise BundleError("an mlp head's layers don't fit", found=f"{into.shape}, {out.shape}")
         self.dense, self.link, self.layers = dense, known_link(link, len(out_bias)), layers
         self.landmarks = landmarks

@@ -28,16 +28,21 @@ class Answers:
 
 
 def answers_of(spec: Spec, examples: Examples) -> Answers:
-    """Raises TrainError for a task these methods don't know."""
-    if spec.task == "classify":
+    """By the form of the targets (see `Examples`), not the task's name: another package's task is learned
+    as well. Raises TrainError for a form these methods don't know."""
+    target = examples.target
+    if target.ndim == 2 and target.dtype == bool:
+        return Answers(target.astype(np.int64), "labels", len(examples.labels))
+    if target.ndim == 1 and np.issubdtype(target.dtype, np.integer):
         two = len(examples.labels) == 2
-        return Answers(examples.target, "logistic" if two else "softmax", 1 if two else len(examples.labels))
-    if spec.task == "multilabel":
-        return Answers(examples.target.astype(np.int64), "labels", len(examples.labels))
-    if spec.task == "regress":
-        return Answers(examples.target.astype(np.float64), "identity", 1)
+        return Answers(target, "logistic" if two else "softmax", 1 if two else len(examples.labels))
+    if target.ndim == 1 and np.issubdtype(target.dtype, np.floating):
+        return Answers(target.astype(np.float64), "identity", 1)
     raise TrainError(
-        "table methods don't know this task", found=spec.task, wanted="classify | multilabel | regress"
+        "these methods don't know such targets",
+        where=f"task {spec.task}",
+        found=f"{target.dtype} {target.shape}",
+        wanted="int64 (n,), bool (n, labels) or float64 (n,)",
     )
 
 

@@ -27,7 +27,6 @@ from trunkline.metrics.weighting import (
 Curve = Callable[[Array, Array], Array]
 Drawn = Callable[[NDArray[np.bool_], NDArray[Any], Array], Array]
 MANY = 10  # one-vs-rest columns up to which each is resampled exactly
-TOP = 2.0  # times the alarm rate: rows that may come within it when drawn anew
 
 
 def _tied(scores: NDArray[Any], hit: NDArray[np.bool_], weights: Array) -> tuple[Array, Array]:
@@ -155,25 +154,37 @@ def recall_at_alarm_rate(
     """Share of the positives among the `rate` highest-scored share of the rows.
 
     Rows tied at the threshold count by the share of them that fits (the mean over random orders),
-    so a score that says nothing has recall = rate.
+    so a score that says nothing has recall = rate. With weights, more than ten recalls are drawn
+    under the alarms of the full rows.
     """
+    columns = _columns(values.shape[1], positive)
     if np.isnan(values).any() or not len(target):
         return undefined(weights)
+    hot = np.stack([target == c for c in columns], axis=1)
+    if weights is not None and len(columns) > MANY:
+        return _drawn_recall(hot, values[:, columns], rate, np.asarray(weights, np.float64))
     w = given(weights, len(target))
-    columns = _columns(values.shape[1], positive)
-    figures = [_recall(values[:, c], target == c, rate, w) for c in columns]
+    figures = [_recall(values[:, c], hot[:, at], rate, w) for at, c in enumerate(columns)]
     return answer(mean_of_known(np.stack(figures, axis=1)), weights)
 
 
 def _recall(scores: NDArray[Any], hit: NDArray[np.bool_], rate: float, w: Array) -> Array:
-    """Only rows near the top can raise an alarm: the others are looked at where the top was drawn
-    too rarely to fill it."""
-    room, positives = rate * w.sum(axis=1), w @ hit
-    least = np.sort(scores)[max(0, len(scores) - int(TOP * rate * len(scores)) - 1)]
-    top = scores >= least
-    if (w[:, top].sum(axis=1) < room).any():
-        top[:] = True
-    hits, rows = _tied(scores[top], hit[top], w[:, top])
+    hits, rows = _tied(scores, hit, w)
+    taken = _taken(rows, rate * rows.sum(axis=0))
+    return ratio((hits * taken).sum(axis=0), hits.sum(axis=0))
+
+
+def _taken(rows: Array, room: Array) -> Array:
+    """Share of each level of scores, highest first, that fits into the room for alarms."""
     left = room - (np.cumsum(rows, axis=0) - rows)
-    taken = np.clip(np.nan_to_num(ratio(left, rows)), 0.0, 1.0)
-    return ratio((hits * taken).sum(axis=0), positives)
+    return np.clip(np.nan_to_num(ratio(left, rows)), 0.0, 1.0)
+
+
+def _drawn_recall(hot: NDArray[np.bool_], values: NDArray[Any], rate: float, weights: Array) -> Array:
+    """Which rows raise an alarm stays as it is; what is drawn is how many of them are hits."""
+    alarms = np.zeros(hot.shape)
+    for c in range(hot.shape[1]):
+        _, at, rows = np.unique(-values[:, c], return_inverse=True, return_counts=True)
+        room = np.array([rate * len(hot)])
+        alarms[:, c] = _taken(rows[:, None].astype(np.float64), room)[at, 0]
+    return mean_of_known(ratio(weights @ (hot * alarms), weights @ hot))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,29 +29,35 @@ class JsonlSource:
         file, self.notes = open_text(self.path, self.encoding, newline="\n")
         with file:
             try:
-                for number, line in enumerate(file, start=1):
-                    if line.strip():
-                        yield self._row(line, number)
+                yield from rows_of_lines(file, str(self.path))
             except UnicodeError as error:
                 raise not_text(self.path, error, file.encoding) from error
 
-    def _row(self, line: str, number: int) -> dict[str, Any]:
+
+def rows_of_lines(lines: Iterable[str], where: str) -> Iterator[dict[str, Any]]:
+    """One row a line; blank lines are skipped. Raises DataError naming the line that is no object."""
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
         try:
             row = _parse(line)
+        except UnicodeError:
+            raise
         except ValueError as error:
-            raise self._broken(number, str(error)) from error
+            raise _broken(where, number, str(error)) from error
         if not isinstance(row, dict):
-            raise self._broken(number, f"{line.strip()!r:.60}")
-        return row
+            raise _broken(where, number, f"{line.strip()!r:.60}")
+        yield row
 
-    def _broken(self, number: int, found: str) -> DataError:
-        return DataError(
-            "a line is not a JSON object",
-            where=f"{self.path}, line {number}",
-            found=found,
-            wanted='one object a line: {"text": "...", "label": "..."}',
-            hint="a JSON array has to be written as one object a line",
-        )
+
+def _broken(where: str, number: int, found: str) -> DataError:
+    return DataError(
+        "a line is not a JSON object",
+        where=f"{where}, line {number}",
+        found=found,
+        wanted='one object a line: {"text": "...", "label": "..."}',
+        hint="a JSON array has to be written as one object a line",
+    )
 
 
 def _parse(line: str) -> Any:

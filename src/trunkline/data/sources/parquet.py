@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from trunkline.data.note import Note
-from trunkline.errors import DataError
+from trunkline.errors import DataError, MissingExtra
 
 _BATCH = 2_000  # rows in memory at once
 
@@ -24,9 +24,11 @@ class ParquetSource:
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """Streams rows. Raises DataError for a missing or damaged file or a column named twice."""
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
+        try:
+            import pyarrow as pa
+            import pyarrow.parquet as pq
+        except ImportError:
+            raise MissingExtra("pyarrow", "parquet") from None
         try:
             with pq.ParquetFile(self.path) as file:
                 names = file.schema_arrow.names

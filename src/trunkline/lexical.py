@@ -1,0 +1,221 @@
+"""Lexical features: hashed word and character n-grams with tf-idf weights; numpy only.
+
+Training and serving use this same code. All arithmetic on n-grams is on integers, and each row is
+weighted on its own, so a row's features never depend on its batch-mates.
+
+What counts as an n-gram: characters 3-4 inside a run without spaces (the space before and after a
+word included, as scikit-learn's `char_wb`), 1-3 where they hold a Chinese or Japanese character;
+words 1-2, a word being a run of letters and digits that isn't Chinese or Japanese. Single letters and
+pairs were 40 % of all n-grams of English rows and changed no accuracy (banking77, toxicity).
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trunkline.errors import BundleError
+from trunkline.types import Arrays, Ints
+
+MAX_CHARS = 20_000  # of one text; what lies behind isn't read, so that one text can't take minutes
+_CHAR_N = (3, 4)
+_CJK_N = (1, 3)
+_CHUNK = 4_000_000  # characters hashed at once: bounds memory, never the result
+
+_SPACE = 32
+_PRIME = np.uint64(0x9E3779B97F4A7C15)
+_WORD_SALT = np.uint64(0xD1B54A32D192ED03)
+_PAIR_SALT = np.uint64(0x8CB92BA72F3D8DD7)
+
+Hashes = NDArray[np.uint32]
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How often each n-gram stands in each row: parallel arrays, ordered by row, then hash."""
+
+    row: Ints
+    hash: Hashes
+    count: NDArray[np.int64]
+    n: int  # rows, those without any n-gram included
+
+
+@dataclass(frozen=True)
+class SparseRows:
+    """A sparse (n, features) matrix by rows (CSR); columns are ascending within each row."""
+
+    indptr: Ints
+    columns: Ints
+    values: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.indptr) - 1
+
+    def row(self, i: int) -> tuple[Ints, NDArray[np.float32]]:
+        at = slice(self.indptr[i], self.indptr[i + 1])
+        return self.columns[at], self.values[at]
+
+
+def count_ngrams(texts: Sequence[Sequence[str]]) -> Counts:
+    """Count the n-grams of rows. `texts` holds one sequence of n texts per text column; equal
+    n-grams of different columns are different features."""
+    n = len(texts[0]) if texts else 0
+    parts = list(_parts(texts, n))
+    if not parts:
+        return Counts(np.empty(0, np.int64), np.empty(0, np.uint32), np.empty(0, np.int64), n)
+    row, name, count = (np.concatenate(p) for p in zip(*parts, strict=True))
+    return Counts(row, name, count, n)
+
+
+def _parts(texts: Sequence[Sequence[str]], n: int) -> Iterator[tuple[Ints, Hashes, Ints]]:
+    """Unique (row, hash) pairs with counts, a slice of rows at a time."""
+    cleaned = [[normalise(text) for text in column] for column in texts]
+    for start, stop in _slices(cleaned, n):
+        pairs = np.concatenate(
+            [_pairs(column[start:stop], salt) for salt, column in enumerate(cleaned)]
+        )
+        unique, count = np.unique(pairs, return_counts=True)
+        if len(unique):
+            row = (unique >> np.uint64(32)).astype(np.int64) + start
+            yield row, unique.astype(np.uint32), count.astype(np.int64)
+
+
+def _slices(cleaned: Sequence[Sequence[str]], n: int) -> Iterator[tuple[int, int]]:
+    start = size = 0
+    for i in range(n):
+        size += sum(len(column[i]) for column in cleaned)
+        if size > _CHUNK:
+            yield start, i + 1
+            start, size = i + 1, 0
+    if start < n:
+        yield start, n
+
+
+def normalise(text: str) -> str:
+    """NFKC, lower case, single spaces, at most MAX_CHARS characters."""
+    text = text[:MAX_CHARS]
+    if not text.isascii():
+        text = unicodedata.normalize("NFKC", text)[:MAX_CHARS]
+    return " ".join(text.lower().split())
+
+
+def _pairs(texts: Sequence[str], salt: int) -> NDArray[np.uint64]:
+    """(row << 32 | hash) of every n-gram occurrence."""
+    joined = "".join(f" {text} " for text in texts)
+    codes = np.frombuffer(joined.encode("utf-32-le", "surrogatepass"), np.uint32)
+    row = np.repeat(
+        np.arange(len(texts), dtype=np.uint64), np.fromiter((len(t) + 2 for t in texts), np.int64, len(texts))
+    )
+    cjk = ((codes >= 0x3040) & (codes <= 0x9FFF)) | ((codes >= 0x20000) & (codes <= 0x3FFFF))
+    found = [*_char_ngrams(codes, cjk), *_word_ngrams(codes, cjk, row)]
+    seed = np.uint64(salt) * np.uint64(0x2545F491)
+    return np.concatenate([(row[at] << np.uint64(32)) | _mix(value + seed) for at, value in found])
+
+
+def _char_ngrams(
+    codes: NDArray[np.uint32], cjk: NDArray[np.bool_]
+) -> Iterator[tuple[Ints, NDArray[np.uint64]]]:
+    """(start, raw hash) of each character n-gram: spaces only at its ends, so never across words."""
+    wide = codes.astype(np.uint64)
+    space = codes == _SPACE
+    value = wide.copy()
+    holds_cjk = cjk.copy()
+    inner = np.zeros(len(codes), bool)  # a space strictly inside
+    at = np.flatnonzero(cjk)
+    yield at, value[at]
+    for n in range(2, _CHAR_N[1] + 1):
+        size = len(codes) - n + 1
+        if size <= 0:
+            return
+        if n > 2:
+            inner = inner[:size] | space[n - 2 : n - 2 + size]
+        value = value[:size] * _PRIME + wide[n - 1 :]
+        holds_cjk = holds_cjk[:size] | cjk[n - 1 :]
+        good = ~inner[:size]
+        if n == 2:
+            good &= ~(space[:size] & space[1:])  # between two texts
+        if n > _CJK_N[1]:
+            good &= ~holds_cjk
+        if n < _CHAR_N[0]:
+            good &= holds_cjk
+        at = np.flatnonzero(good)
+        yield at, value[at]
+
+
+def _word_ngrams(
+    codes: NDArray[np.uint32], cjk: NDArray[np.bool_], row: NDArray[np.uint64]
+) -> Iterator[tuple[Ints, NDArray[np.uint64]]]:
+    """(start, raw hash) of each word, and of each pair of neighbouring words of one row."""
+    word = np.strings.isalnum(codes.view("<U1")) & ~cjk
+    at = np.flatnonzero(word)
+    if not len(at):
+        return
+    first = np.flatnonzero(np.diff(at, prepend=-2) != 1)  # in `at`: where runs begin
+    place = np.arange(len(at)) - np.repeat(first, np.diff(first, append=len(at)))
+    powers = np.multiply.accumulate(np.full(int(place.max()) + 1, _PRIME, np.uint64))
+    values = np.add.reduceat(codes[at].astype(np.uint64) * powers[place], first)
+    starts = at[first]
+    yield starts, values ^ _WORD_SALT
+    pair = row[starts[:-1]] == row[starts[1:]]
+    yield starts[:-1][pair], ((values[:-1] * _PRIME + values[1:]) ^ _PAIR_SALT)[pair]
+
+
+def _mix(value: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """The top 32 bits of splitmix64's finaliser (Steele, Lea, Flood 2014)."""
+    value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return (value ^ (value >> np.uint64(31))) >> np.uint64(32)
+
+
+@dataclass(frozen=True)
+class Lexicon:
+    """A vocabulary of n-gram hashes with their inverse document frequencies.
+
+    hashes: (features,) uint32, ascending, distinct. idf: (features,) float16, above 0.
+    """
+
+    hashes: Hashes
+    idf: NDArray[np.float16]
+
+    def __len__(self) -> int:
+        return len(self.hashes)
+
+    def transform(self, texts: Sequence[Sequence[str]]) -> SparseRows:
+        """tf-idf rows of Euclidean length 1 (0 where no n-gram is known); `texts` as in count_ngrams."""
+        return self.weigh(count_ngrams(texts))
+
+    def weigh(self, counts: Counts) -> SparseRows:
+        """(1 + log count) * idf, each row divided by its length (sublinear tf, as in scikit-learn)."""
+        at = np.searchsorted(self.hashes, counts.hash)
+        known = np.zeros(len(at), bool)
+        inside = at < len(self.hashes)
+        known[inside] = self.hashes[at[inside]] == counts.hash[inside]
+        row, column = counts.row[known], at[known].astype(np.int64)
+        value = (1.0 + np.log(counts.count[known].astype(np.float64))) * self.idf[column].astype(np.float64)
+        square = np.bincount(row, value * value, minlength=counts.n)
+        value /= np.sqrt(square)[row]
+        indptr = np.zeros(counts.n + 1, np.int64)
+        np.cumsum(np.bincount(row, minlength=counts.n), out=indptr[1:])
+        return SparseRows(indptr, column, value.astype(np.float32))
+
+    def arrays(self) -> Arrays:
+        return {"hashes": self.hashes, "idf": self.idf}
+
+    @classmethod
+    def load(cls, arrays: Mapping[str, NDArray[Any]]) -> Self:
+        """Raises BundleError where the arrays aren't a lexicon."""
+        hashes, idf = arrays.get("hashes"), arrays.get("idf")
+        if hashes is None or idf is None or hashes.dtype != np.uint32 or idf.dtype != np.float16:
+            raise BundleError("the lexicon's arrays are missing or of the wrong type")
+        if hashes.ndim != 1 or hashes.shape != idf.shape or bool(np.any(hashes[1:] <= hashes[:-1])):
+            raise BundleError(
+                "the lexicon's arrays don't fit each other",
+                found=f"hashes {hashes.shape}, idf {idf.shape}",
+                wanted="ascending hashes, one idf each",
+            )
+        return cls(hashes, idf)

@@ -1,0 +1,46 @@
+"""The method `linear`: logistic or ridge regression on the trunk's vectors and the table columns."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar
+
+import msgspec
+from msgspec import Meta
+
+from trunkline.heads.linear import LinearHead
+from trunkline.methods.crossfit import cross_fit
+from trunkline.methods.settings import read_settings
+from trunkline.methods.table_target import answers_of
+from trunkline.methods.text_rows import check_budget, landmarks_of, outside_of, read_rows, refuse_text
+from trunkline.spec import Spec
+from trunkline.types import Ask, Candidate, Examples, Folds, Prediction, Refused
+
+PENALTIES = (0.02, 0.1, 0.5, 2.5)  # of vectors of mean length 1
+NUMBER_PENALTIES = (0.1, 1.0, 10.0, 100.0)
+
+
+class LinearSettings(msgspec.Struct, frozen=True):
+    """None = chosen by out-of-fold loss."""
+
+    penalty: Annotated[float, Meta(gt=0)] | None = None
+
+
+class Linear:
+    """One linear model on frozen vectors: the plain use of a trunk."""
+
+    name: ClassVar[str] = "linear"
+
+    def can(self, spec: Spec, examples: Examples) -> Refused | None:
+        return refuse_text(spec, self.name)
+
+    def fit(self, spec: Spec, examples: Examples, folds: Folds, ask: Ask) -> Candidate:
+        """Raises MissingExtra, SpecError (settings), TrainError (the head is over its budget)."""
+        settings = read_settings(spec, self.name, LinearSettings)
+        rows, answers = read_rows(spec, examples, ask), answers_of(spec, examples)
+        grid = NUMBER_PENALTIES if answers.link == "identity" else PENALTIES
+        fit = cross_fit(rows.x, answers, folds, (settings.penalty,) if settings.penalty else grid)
+        part, bias = rows.part(fit.fitted, landmarks_of(spec, rows, answers))
+        head = LinearHead(answers.link, bias, part)
+        check_budget(head, spec, self.name)
+        out_of_fold = Prediction(fit.values(answers.link), outside_of(spec, rows, answers, folds))
+        return Candidate(head, out_of_fold, {"penalty": fit.penalty})

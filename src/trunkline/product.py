@@ -1,0 +1,154 @@
+"""A product in Python: the folder with its product.toml, and all that the command line does with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from trunkline.bundle import Bundle
+from trunkline.desk import Desk
+from trunkline.errors import BundleError, DataError
+from trunkline.shelf import Shelf
+from trunkline.spec import Spec, load_spec
+from trunkline.terminal import SILENT, Progress
+from trunkline.types import DataReport, Row
+
+BATCH = 512  # rows answered at a time, so that a file of any size streams
+
+
+class Product:
+    """A product and its bundles. Making one reads nothing.
+
+    folder: where product.toml lies. desk: where compute comes from; products that share a desk
+    share its loaded trunks.
+    """
+
+    def __init__(self, folder: str | Path, desk: Desk | None = None) -> None:
+        self.folder = Path(folder)
+        self._desk = desk
+
+    @cached_property
+    def spec(self) -> Spec:
+        """Raises SpecError."""
+        return load_spec(self.folder)
+
+    @cached_property
+    def desk(self) -> Desk:
+        return self._desk or Desk()
+
+    @property
+    def shelf(self) -> Shelf:
+        """The bundles beside the product, and which of them serves."""
+        return Shelf(self.folder)
+
+    def validate(self, progress: Progress = SILENT) -> DataReport:
+        """Check spec and rows; nothing is trained. Raises SpecError, DataError."""
+        from trunkline import train
+
+        return train.check(self._line(progress)).report
+
+    def train(self, progress: Progress = SILENT) -> Bundle:
+        """Check, learn, prove, judge and pack; nothing goes live. See `trunkline.train.train`."""
+        from trunkline import train
+
+        return train.train(self._line(progress))
+
+    def evaluate(
+        self, data: str | Path | None = None, version: str | None = None, progress: Progress = SILENT
+    ) -> dict[str, Any]:
+        """The proof of a bundle (the newest) on other rows: the report as plain values.
+
+        data: a csv, jsonl or parquet file with the product's columns and its label. Without it the
+        report that was made at training is given: the test rows are looked at once.
+        """
+        bundle = self.bundle(version)
+        if data is None:
+            return dict(bundle.report)
+        from trunkline import train
+
+        return train.evaluate(self._line(progress), bundle, Path(data)).as_dict()
+
+    def predict(self, rows: Iterable[Row], version: str | None = None) -> Iterator[dict[str, Any]]:
+        """One answer a row, in order, as the server gives them; rows are read as they are needed."""
+        from trunkline.serve.answer import predict
+        from trunkline.serve.catalog import ready
+
+        served = ready(self.bundle(version))
+        ask, left = self.desk.ask(), iter(rows)
+        start = 0
+        while batch := list(islice(left, BATCH)):
+            yield from predict(served, batch, ask, start=start)
+            start += len(batch)
+
+    def bundle(self, version: str | None = None) -> Bundle:
+        """A bundle by version, or the newest. Raises BundleError where there is none."""
+        chosen = version or self.shelf.latest()
+        if chosen is None:
+            raise BundleError(
+                "the product has no bundle yet", where=str(self.folder), hint=f"trunkline train {self.folder}"
+            )
+        return self.shelf.open(chosen)
+
+    def deploy(self, version: str | None = None, override: str | None = None) -> Bundle:
+        """Name the bundle that serves (the newest). `override`: a reason to serve one whose gate failed."""
+        chosen = self.bundle(version).version
+        return self.shelf.set_live(chosen, override=override is not None, reason=override)
+
+    def export(self, path: Path | None = None, version: str | None = None, with_rows: bool = False) -> Path:
+        """A bundle (the newest) as one file; customers' rows stay out of it unless asked for."""
+        from trunkline.bundle import export_bundle
+
+        bundle = self.bundle(version)
+        target = path or Path(f"{bundle.name}.tlb")
+        export_bundle(bundle, target, with_rows=with_rows)
+        return target
+
+    def rows_of(self, file: Path) -> Iterator[Row]:
+        """Rows of a file for `predict`, streamed; a missing input column is a DataError at the first."""
+        from trunkline.data.read import open_path
+        from trunkline.data.rows import checked
+
+        return checked(open_path(file).rows(), list(self.spec.inputs), file.name)
+
+    def only_input(self) -> str:
+        """The input column of a product that has just one. Raises DataError for several."""
+        if len(self.spec.inputs) > 1:
+            raise DataError(
+                "this product reads more than one column",
+                where=str(self.folder / "product.toml"),
+                wanted=", ".join(self.spec.inputs),
+                hint="give rows: --file rows.csv, or JSON lines on stdin",
+            )
+        return next(iter(self.spec.inputs))
+
+    def _line(self, progress: Progress) -> Any:
+        from trunkline.train import Line
+
+        return Line(self.spec, self.folder, self.desk, progress)
+
+
+def import_product(file: Path, into: Path) -> tuple[Path, Bundle]:
+    """Put an exported bundle on the shelf of its product below `into`: (product folder, bundle).
+
+    A product that isn't there yet is made, with the spec from the bundle but without rows. Raises
+    BundleError for a damaged or unsafe file, or a version that is there already.
+    """
+    import tempfile
+
+    from trunkline.bundle import import_bundle
+    from trunkline.files import write_atomic
+    from trunkline.spec import dump_spec
+    from trunkline.spec.reference import to_toml
+
+    into.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=into, prefix=".import-") as stage:
+        bundle = import_bundle(file, Path(stage) / "bundle")
+        folder = into / bundle.name
+        taken = Shelf(folder).take(bundle)
+        if not (folder / "product.toml").exists():
+            write_atomic(folder / "product.toml", to_toml(dump_spec(taken.spec)).encode())
+        return folder, taken
+

@@ -1,0 +1,159 @@
+"""What the terminal says of reports and bundles, and the same as plain values for --json."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import msgspec
+
+from trunkline.bundle import Bundle
+from trunkline.proof import Report, headline
+from trunkline.proof.gate import RuleResult
+from trunkline.terminal import table
+from trunkline.types import DataReport
+
+SHOWN = 12  # findings on the terminal; all are in the report
+SIGNS = {"stop": "×", "warn": "!", "info": "·"}
+
+
+def data_sentence(report: DataReport) -> str:
+    """`10,003 rows, 77 classes, 12 problems -> validate`."""
+    problems = [finding for finding in report.findings if finding.severity != "info"]
+    classes = f", {len(report.labels)} classes" if report.labels else ""
+    found = f", {_count(len(problems), 'problem')} -> validate" if problems else ", no problems"
+    return f"{sum(report.rows[part] for part in ('train', 'test')):,} rows{classes}{found}"
+
+
+def data_dict(report: DataReport) -> dict[str, Any]:
+    return dict(msgspec.to_builtins(report, enc_hook=_plain))
+
+
+def data_text(report: DataReport) -> str:
+    """The findings, the gravest first, each with its remedy."""
+    lines = [
+        f"{report.source}: {report.rows['train']:,} train and {report.rows['test']:,} test rows,"
+        f" {report.rows['dropped']:,} left out"
+    ]
+    for finding in report.findings[:SHOWN]:
+        lines.append(f"{SIGNS[finding.severity]} {finding.message}")
+        if finding.fix and finding.severity != "info":
+            lines.append(f"    try: {finding.fix}")
+    if len(report.findings) > SHOWN:
+        lines.append(f"  and {len(report.findings) - SHOWN} more: --json shows all")
+    return "\n".join(lines)
+
+
+def bundle_dict(bundle: Bundle) -> dict[str, Any]:
+    return {"bundle": str(bundle.folder), "version": bundle.version, "report": bundle.report}
+
+
+def bundle_text(bundle: Bundle) -> str:
+    """The report's head and where it lies; at most 12 lines."""
+    return report_text(bundle.report, str(bundle.folder / "report.html"), bundle.version)
+
+
+def report_text(report: Mapping[str, Any], page: str, version: str) -> str:
+    full = Report.from_dict(report)
+    verdict = full.verdict
+    lines = [headline(full, full.language), ""]
+    lines += [f"{'✓' if rule.passed else '×'} {_sentence(rule, full.language)}" for rule in verdict.results[:5]]
+    if full.cost is not None:
+        lines.append(
+            f"  {full.cost.p50_ms:.1f} ms a call (95 %: {full.cost.p95_ms:.1f}), head {full.size_mb:.2f} MB"
+        )
+    lines += [f"  report: {page}", f"  {version}: " + ("passed its gate" if verdict.passed else "the gate failed")]
+    return "\n".join(lines)
+
+
+def matrix_table(rows: Sequence[tuple[Report, int, float, float]]) -> str:
+    """The demo's table of (report, training rows, seconds, bundle MB)."""
+    header = ("product", "rows", "metric", "value (95 %)", "baseline", "seconds", "MB", "gate")
+    return table(header, [_matrix_row(*row) for row in rows], right=(1, 5, 6))
+
+
+def _matrix_row(report: Report, rows: int, seconds: float, megabytes: float) -> tuple[str, ...]:
+    figure = report.main
+    name, base = max(
+        figure.baselines.items(),
+        key=lambda pair: (pair[1].value or 0.0) * (1 if figure.higher_is_better else -1),
+        default=("none", None),
+    )
+    return (
+        report.product,
+        f"{rows:,}",
+        report.primary,
+        _span(figure.value, figure.low, figure.high),
+        f"{name} {base.value:.3f}" if base is not None and base.value is not None else name,
+        f"{seconds:.1f}",
+        f"{megabytes:.2f}",
+        "✓ passed" if report.verdict.passed else "× failed",
+    )
+
+
+def answers_text(sentence: str, asked: Mapping[str, Any]) -> str:
+    """One sentence and what every product says to it."""
+    rows = [(answer["product"], answer["status"], _said(answer)) for answer in asked["answers"]]
+    return f"“{sentence}”\n" + table(("product", "status", "answer"), rows) + "\n"
+
+
+def _said(answer: Mapping[str, Any]) -> str:
+    if answer["status"] == "error":
+        return str(answer.get("message", ""))
+    scores = answer.get("scores", {})
+    names = answer["labels"] if "labels" in answer else [answer["label"]] if answer.get("label") else []
+    if names:
+        return ", ".join(f"{name} {scores.get(name, 0):.2f}" for name in names)
+    return str(answer.get("value", "none"))
+
+
+def trunk_dicts() -> list[dict[str, Any]]:
+    """Every registered trunk's card, and whether its weights are on this machine."""
+    from trunkline.trunks import TRUNKS
+
+    return [trunk_dict(name) for name in TRUNKS.names()]
+
+
+def trunk_dict(name: str) -> dict[str, Any]:
+    from trunkline.trunks import find
+
+    trunk = find(name)
+    lacking = trunk.available()
+    return {**asdict(trunk.card), "here": lacking is None, "lacking": lacking.message if lacking else ""}
+
+
+def trunks_text(trunks: Sequence[Mapping[str, Any]]) -> str:
+    rows = [
+        (t["id"], t["kind"], " ".join(t["languages"]), str(t["dim"]), t["licence"], "✓" if t["here"] else t["lacking"])
+        for t in trunks
+    ]
+    return table(("trunk", "kind", "languages", "dim", "licence", "here"), rows, right=(3,))
+
+
+def card_text(card: Mapping[str, Any]) -> str:
+    return "\n".join(f"{name:<12} {_cell(value)}" for name, value in card.items() if value not in ("", ()))
+
+
+def _cell(value: Any) -> str:
+    return " ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+
+
+def _span(value: float | None, low: float | None, high: float | None) -> str:
+    if value is None or low is None or high is None:
+        return "unknown"
+    return f"{value:.3f} ({low:.3f}-{high:.3f})"
+
+
+def _sentence(rule: RuleResult, language: str) -> str:
+    return rule.zh if language == "zh" else rule.en
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n} {noun}" + ("" if n == 1 else "s")
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "item"):
+        return value.item()
+    return str(value)

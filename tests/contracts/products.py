@@ -1,0 +1,66 @@
+"""One small product of every sort, for the contracts of methods and heads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+from tests.methods.texts import ask, examples, pair, spec_of
+
+from trunkline.methods import METHODS
+from trunkline.spec import Spec
+from trunkline.tasks import TASKS
+from trunkline.types import Candidate, Examples, Folds, Refused
+
+TEXT = {"text": "text"}
+MIXED = {"text": "text", "note": "text", "size": "number", "shop": "category"}
+TABLE = {"size": "number", "shop": "category"}
+HEAD_MB = 0.2
+
+
+@dataclass(frozen=True)
+class Made:
+    """A product's spec, its training rows, and what to ask the head afterwards."""
+
+    spec: Spec
+    examples: Examples
+
+    @property
+    def folds(self) -> Folds:
+        return TASKS.get(self.spec.task)().folds(self.examples, 5, 0)
+
+
+def make(task: str, inputs: dict[str, str], known: Examples, **keys: Any) -> Made:
+    rows = [{name: row[name] for name in inputs} for row in known.inputs]
+    spec = spec_of(task, inputs, **{"method": {"head_mb": HEAD_MB}, **keys})
+    return Made(spec, Examples(rows, known.target, known.labels, known.keys, known.rows))
+
+
+@cache
+def products() -> dict[str, Made]:
+    found = {f"{task} {name}": make(task, inputs, examples(task)) for task in ("classify", "multilabel", "regress")
+             for name, inputs in (("text", TEXT), ("mixed", MIXED), ("table", TABLE))}  # fmt: skip
+    found["two classes text"] = make("classify", TEXT, pair())
+    found["two classes table"] = make("classify", TABLE, pair())
+    few = examples(n=90).take(np.arange(9))
+    return {**found, "nine rows": make("classify", TEXT, few)}
+
+
+@cache
+def learned(method: str, product: str) -> Candidate | Refused:
+    made = products()[product]
+    part = METHODS.get(method)()
+    refused = part.can(made.spec, made.examples)
+    return refused if refused is not None else part.fit(made.spec, made.examples, made.folds, ask)
+
+
+def candidates() -> Iterator[tuple[str, str, Candidate]]:
+    """(method, product, what it learned) for every pair that can."""
+    for method in METHODS.names():
+        for product in products():
+            found = learned(method, product)
+            if not isinstance(found, Refused):
+                yield method, product, found

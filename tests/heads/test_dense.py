@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from trunkline.errors import BundleError
+from trunkline.heads.dense import Dense, Landmarks, texts_of
+
+
+def test_outside_is_small_beside_a_landmark_and_large_far_from_all() -> None:
+    centre = np.array([5, 5, 5, 5], np.float32)
+    marks = Landmarks.of(centre, np.array([[1.0, 0, 0, 0], [0, 1, 0, 0]]))
+    near, between, far, opposite = marks.outside(
+        centre + np.array([[2, 0, 0, 0], [1, 1, 0, 0], [0, 0, 3, 0], [-1, -1, 0, 0]], np.float32)
+    )
+    assert near == pytest.approx(0, abs=0.01)
+    assert near < between < far < opposite
+    assert far == pytest.approx(1, abs=0.01)
+
+
+def test_landmarks_survive_saving() -> None:
+    marks = Landmarks.of(np.ones(3, np.float32), np.eye(3))
+    again = Landmarks.load(marks.save())
+    rows = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
+    assert np.array_equal(again.outside(rows), marks.outside(rows))
+    with pytest.raises(BundleError):
+        Landmarks.load({"centre": np.ones(2, np.float32), "points": marks.points})
+
+
+def test_one_call_a_text_column_and_absent_texts_are_empty() -> None:
+    dense = Dense("trunk:t", ("a", "b"))
+    calls = dense.calls([{"a": "x"}, {"b": "y"}])
+    assert [(c.engine, list(c.items)) for c in calls] == [("trunk:t", ["x", ""]), ("trunk:t", ["", "y"])]
+    assert texts_of([{"a": None}], "a") == [""]
+
+
+@pytest.mark.parametrize("meta", [None, {}, {"engine": "e", "texts": "a"}, {"engine": "e", "texts": [1]}])
+def test_meta_is_checked(meta: object) -> None:
+    with pytest.raises(BundleError):
+        Dense.load(meta, {})

@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trunkline.errors import BundleError
+from trunkline.heads.rowwise import array_of, multiply_rows, prefixed, quantise, unit_rows
+
+SHAPES = st.tuples(st.integers(1, 40), st.integers(1, 130), st.integers(1, 90), st.integers(0, 2**20))
+
+
+@given(SHAPES)
+def test_a_row_gives_the_same_bits_alone_and_in_any_batch(shape: tuple[int, int, int, int]) -> None:
+    n, d, k, seed = shape
+    rng = np.random.default_rng(seed)
+    rows, weights = rng.normal(size=(n, d)).astype(np.float32), rng.normal(size=(d, k)).astype(np.float32)
+    together = multiply_rows(rows, weights)
+    for i in range(n):
+        assert multiply_rows(rows[i : i + 1], weights).tobytes() == together[i : i + 1].tobytes()
+    shuffled = rng.permutation(n)
+    assert multiply_rows(rows[shuffled], weights).tobytes() == together[shuffled].tobytes()
+    np.testing.assert_allclose(together, rows.astype(np.float64) @ weights, rtol=1e-3, atol=1e-3)
+
+
+def test_unit_rows() -> None:
+    found = unit_rows(np.array([[3.0, 4.0], [0.0, 0.0]]))
+    assert found.tolist() == [[pytest.approx(0.6), pytest.approx(0.8)], [0.0, 0.0]]
+
+
+def test_quantise_keeps_each_column_to_half_a_step() -> None:
+    weights = np.random.default_rng(0).normal(size=(50, 3)) * [1, 100, 0]
+    small, scale = quantise(weights, axis=0)
+    assert small.dtype == np.int8
+    assert (np.abs(small * scale - weights) <= scale / 2 + 1e-6).all()
+
+
+def test_arrays_are_checked() -> None:
+    good = np.ones((2, 2), np.float32)
+    assert array_of({"a": good}, "a", np.float32, 2) is good
+    for wrong in ({}, {"a": good[0]}, {"a": good.astype(np.float64)}, {"a": good * np.nan}):
+        with pytest.raises(BundleError):
+            array_of(wrong, "a", np.float32, 2)
+    assert prefixed({"x.a": good, "xa": good}, "x") == {"a": good}

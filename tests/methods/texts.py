@@ -1,0 +1,75 @@
+"""Small text products, English and Chinese, with a tiny encoder in the trunk's place."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trunkline.lexical import count_ngrams
+from trunkline.spec import Spec, parse_spec
+from trunkline.types import Call, Examples, Outputs
+
+DIM = 48
+SUBJECTS = {
+    "card": ("my card has not arrived", "the new card is late", "我的卡还没到", "新卡什么时候寄到"),
+    "fee": ("why was i charged a fee", "an unknown fee on my account", "为什么收我手续费", "账户里多了一笔费用"),
+    "cash": ("the machine kept my cash", "cash withdrawal was declined", "取款机吞了我的现金", "取现被拒绝了"),
+}
+TAILS = ("please help", "since monday", "again", "谢谢", "请尽快处理", "第三次了", "help me {i}", "编号 {i}")
+
+
+def encode(texts: Sequence[str]) -> NDArray[np.float32]:
+    """(n, DIM) unit vectors: n-gram hashes thrown into bins, each text by itself."""
+    out = np.zeros((len(texts), DIM), np.float32)
+    for i, text in enumerate(texts):
+        counts = count_ngrams([[text]])
+        np.add.at(out[i], counts.hash % DIM, np.where(counts.hash % 7 < 4, 1.0, -1.0).astype(np.float32))
+        out[i] += 3  # a common direction, as real encoders have
+        out[i] /= np.linalg.norm(out[i])
+    return out
+
+
+def ask(calls: Sequence[Call]) -> Outputs:
+    return [encode(list(call.items)) for call in calls]
+
+
+def spec_of(task: str = "classify", inputs: dict[str, str] | None = None, **keys: Any) -> Spec:
+    return parse_spec({"name": "x", "task": task, "label": "label", "inputs": inputs or {"text": "text"}, **keys})
+
+
+def rows(n: int, seed: int = 0) -> tuple[list[str], NDArray[np.int64], NDArray[np.float64]]:
+    """texts, subject of each, and a number beside it."""
+    rng = np.random.default_rng(seed)
+    subject = rng.permutation(np.arange(n) % len(SUBJECTS))
+    names = list(SUBJECTS)
+    texts = []
+    for i, s in enumerate(subject.tolist()):
+        said = SUBJECTS[names[s]]
+        tail = TAILS[int(rng.integers(len(TAILS)))].format(i=i)
+        texts.append(f"{said[int(rng.integers(len(said)))]} {tail} {i % 17}")
+    return texts, subject.astype(np.int64), rng.normal(size=n)
+
+
+def examples(task: str = "classify", n: int = 90, seed: int = 0) -> Examples:
+    """Rows with columns text, note (text), size (number) and shop (category)."""
+    texts, subject, number = rows(n, seed)
+    inputs = [
+        {"text": t, "note": t[::-1], "size": float(v) if i % 5 else float("nan"), "shop": ("a", "b", None)[i % 3]}
+        for i, (t, v) in enumerate(zip(texts, number.tolist(), strict=True))
+    ]
+    target: NDArray[Any] = subject
+    labels = tuple(SUBJECTS)
+    if task == "multilabel":
+        target = np.column_stack([subject == 0, subject > 0, np.arange(n) % 2 == 0])
+    if task == "regress":
+        target, labels = 1000.0 * subject + 10 * number, ()
+    return Examples(inputs, target, labels, [t.encode() for t in texts], np.arange(n, dtype=np.int64))
+
+
+def pair(n: int = 80) -> Examples:
+    """Two classes."""
+    found = examples(n=n)
+    return Examples(found.inputs, (found.target > 0).astype(np.int64), ("no", "yes"), found.keys, found.rows)

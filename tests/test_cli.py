@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from tests.products import text_product, texts, write_rows
+
+from trunkline.cli import main
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder with a trained product `support` in it; the working folder of the commands."""
+    root = tmp_path_factory.mktemp("cli")
+    before, cache = os.getcwd(), os.environ.get("TRUNKLINE_CACHE")
+    os.environ["TRUNKLINE_CACHE"] = str(root / "cache")
+    os.chdir(root)
+    text_product(root / "support", rows=90)
+    assert run("train", "support").exit_code == 0
+    yield root
+    os.chdir(before)
+    os.environ.pop("TRUNKLINE_CACHE")
+    if cache is not None:
+        os.environ["TRUNKLINE_CACHE"] = cache
+
+
+def run(*words: str, stdin: str | None = None) -> Result:
+    return CliRunner().invoke(main, list(words), input=stdin)
+
+
+def as_json(*words: str) -> Any:
+    result = run(*words, "--json")
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+@pytest.mark.usefixtures("home")
+class TestCommands:
+    def test_train_says_where_the_report_lies(self, home: Path) -> None:
+        text_product(home / "fresh", rows=60)
+        result = run("train", "fresh")
+        assert result.exit_code == 0
+        assert "✓ data" in result.stderr
+        assert str(Path("fresh/bundles/v1/report.html")) in result.stdout
+        assert len(result.stdout.strip().splitlines()) <= 12
+
+    def test_json_has_one_object_on_stdout(self) -> None:
+        assert as_json("validate", "support")["rows"]["train"] > 0
+        assert as_json("config", "support")["method"]["head_mb"] == 1.0
+        assert as_json("evaluate", "support")["verdict"]["passed"] is True
+        assert as_json("trunks", "list")["trunks"]
+        assert as_json("trunks", "show", "hash")["licence"] == "Apache-2.0"
+
+    def test_config_is_toml_that_reads_back(self) -> None:
+        import tomllib
+
+        from trunkline.spec import load_spec, parse_spec
+
+        assert parse_spec(tomllib.loads(run("config", "support").stdout)) == load_spec(Path("support"))
+
+    def test_schema_is_a_json_schema(self) -> None:
+        assert "$defs" in json.loads(run("schema").stdout)
+
+    def test_predict_a_text_a_file_and_lines(self, home: Path) -> None:
+        assert json.loads(run("predict", "support", "包裹 快递 物流").stdout)["label"] == "delivery"
+        write_rows(home / "ask.csv", ["text"], [("my parcel is late",), ("reset my password",)])
+        answers = [json.loads(line) for line in run("predict", "support", "--file", "ask.csv").stdout.splitlines()]
+        assert [a["label"] for a in answers] == ["delivery", "password"]
+        lines = '{"text": "refund money"}\n\n{"text": "parcel courier"}\n'
+        said = run("predict", "support", stdin=lines).stdout.splitlines()
+        assert [json.loads(line)["label"] for line in said] == ["refund", "delivery"]
+
+    def test_a_file_without_the_column_names_the_nearest(self, home: Path) -> None:
+        write_rows(home / "wrong.csv", ["txt"], [("hello",)])
+        result = run("predict", "support", "--file", "wrong.csv")
+        assert result.exit_code == 2
+        assert "there is no column 'text'" in result.stderr
+        assert "'txt'" in result.stderr
+        assert len(result.stderr.strip().splitlines()) <= 4
+
+    def test_errors_as_json(self) -> None:
+        result = run("train", "nowhere", "--json")
+        assert result.exit_code == 2
+        assert json.loads(result.stdout)["error"] == "SpecError"
+
+    def test_deploy_export_import(self, home: Path) -> None:
+        assert as_json("deploy", "support")["live"] == "v1"
+        assert as_json("export", "support", "-o", "support.tlb")["bytes"] > 1000
+        assert as_json("import", "support.tlb", "--into", "other")["version"] == "v1"
+        assert run("import", "support.tlb", "--into", "other").exit_code == 2
+
+    def test_a_failed_gate_is_exit_code_3(self, home: Path) -> None:
+        text_product(home / "weak", rows=60, gate="accuracy.low >= 0.9999")
+        assert run("train", "weak").exit_code == 3
+        assert run("evaluate", "weak").exit_code == 3
+        assert run("deploy", "weak").exit_code == 3
+        assert run("deploy", "weak", "--override", "a pilot").exit_code == 0
+
+    def test_init_from_a_template_and_from_a_file(self, home: Path) -> None:
+        assert run("init", "questions", "--template", "intent").exit_code == 0
+        assert run("init", "questions", "--template", "intent").exit_code == 2
+        write_rows(home / "mine.csv", ["comment", "topic"], list(texts(60)))
+        found = as_json("init", "mine", "--from", "mine.csv", "--label", "topic")
+        assert any("comment" in note for note in found["notes"])
+        assert run("validate", "mine").exit_code == 0
+        assert run("init", "neither").exit_code == 2
+
+    def test_help_names_every_command(self) -> None:
+        said = run("--help").stdout
+        for name in main.commands:
+            assert name in said
+            assert run(name, "--help").exit_code == 0
+
+
+def test_ctrl_c_during_training_leaves_no_half_bundle(tmp_path: Path) -> None:
+    product = text_product(tmp_path / "big", rows=6000)
+    env = {**os.environ, "TRUNKLINE_CACHE": str(tmp_path / "cache")}
+    command = [sys.executable, "-m", "trunkline", "train", str(product.folder)]
+    with subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        first = process.stderr.readline()  # the data station has ended
+        process.send_signal(signal.SIGINT)
+        rest = process.stderr.read()
+    assert process.returncode == 130, first + rest
+    assert "the last good state is untouched" in rest
+    assert product.shelf.versions() == []
