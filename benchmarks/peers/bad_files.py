@@ -39,7 +39,7 @@ def bad() -> dict[str, Any]:
 
 
 def found(job: Job, fault: str, tool: str) -> dict[str, Any]:
-    folder = job.folder(f"{tool}-bad" if tool != "ours" else "ours")
+    folder = job.folder(f"{tool}-bad")
     train = folder / "train.csv"
     with train.open(encoding="utf-8", newline="") as file:
         rows = FAULTS[fault](job, list(csv.DictReader(file)))

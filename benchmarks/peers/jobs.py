@@ -43,7 +43,7 @@ class Job:
         folder.mkdir(parents=True)
         for part in ("train.csv", "test.csv"):
             shutil.copyfile(DATA / self.data / part, folder / part)
-        if tool == "ours":
+        if tool.startswith("ours"):
             shutil.copyfile(SPECS / self.name / "product.toml", folder / "product.toml")
         return folder
 

@@ -138,6 +138,6 @@ def test_the_learning_curve_rises_to_the_value_of_all_rows() -> None:
     known, spec = examples(n=240), spec_of(method={"name": "ngrams"})
     climbed = climb(spec, CLASSIFY, known, ask)
     points = learning_curve(spec, CLASSIFY, known, climbed, ask)
-    assert [p.rows for p in points] == [30, 60, 120, 240]
+    assert [p.rows for p in points] == [15, 30, 60, 192]
     assert points[-1].value == climbed.rungs[-1].value
     assert points[0].value.value <= points[-1].value.value + 0.02

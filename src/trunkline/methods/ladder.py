@@ -9,7 +9,9 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -37,7 +39,7 @@ from trunkline.types import (
 FEW = 16  # rows a class, up to which nearest class means are worth trying
 TEXT = ("ngrams", "linear", "fused")
 TABLE = ("tabular", "boosting")
-CURVE = (0.125, 0.25, 0.5)
+CURVE = (0.125, 0.25, 0.5)  # of the training rows
 
 
 @dataclass(frozen=True)
@@ -104,16 +106,39 @@ def climb(spec: Spec, task: Task, examples: Examples, ask: Ask, progress: Progre
 
 
 def learning_curve(spec: Spec, task: Task, examples: Examples, climbed: Climbed, ask: Ask) -> list[CurvePoint]:
-    """The kept method on an eighth, a quarter and half of the training rows, out of fold, and on all."""
+    """The kept method learned from growing shares of the training rows, figures out of fold.
+
+    A point's `rows` are the rows that its models learned from: the smaller ones in two folds with the
+    penalty that all rows chose, the last one from the climb itself.
+    """
     points = []
     for share in CURVE:
         part = examples.take(_sample(task, examples, share, spec.seed))
         if len(part) < 8 * max(1, len(part.labels)) ** 0.5:
             continue
-        folds = task.folds(part, spec.method.folds, spec.seed)
-        candidate = METHODS.get(climbed.method)().fit(spec, part, folds, ask)
-        points.append(CurvePoint(len(part), _Judge(spec, task, part).value(candidate)))
-    return [*points, CurvePoint(len(examples), _Judge(spec, task, examples).value(climbed.candidate))]
+        folds = task.folds(part, 2, spec.seed)
+        candidate = _again(climbed.method, climbed.candidate.settings, spec, part, folds, ask)
+        points.append(CurvePoint(len(part) // 2, _Judge(spec, task, part).value(candidate)))
+    k = len(np.unique(climbed.folds))
+    whole = _Judge(spec, task, examples).value(climbed.candidate)
+    return [*points, CurvePoint(len(examples) * (k - 1) // k if k > 1 else len(examples), whole)]
+
+
+def _again(
+    name: str, settings: Mapping[str, Any], spec: Spec, part: Examples, folds: Folds, ask: Ask
+) -> Candidate:
+    """Learn on fewer rows with the penalty known; choosing it again would cost most of the time."""
+    method = METHODS.get(name)()
+    if isinstance(method, Fused):
+        pieces = {piece: _again(piece, settings[piece], spec, part, folds, ask) for piece in method.parts}
+        return method.join(_named(spec, name, {}), part, folds, pieces)
+    kept = {"penalty": settings["penalty"]} if "penalty" in settings else dict(spec.method.settings)
+    return method.fit(_named(spec, name, kept), part, folds, ask)
+
+
+def _named(spec: Spec, name: str, settings: dict[str, Any]) -> Spec:
+    choice = msgspec.structs.replace(spec.method, name=name, settings=settings)
+    return msgspec.structs.replace(spec, method=choice)
 
 
 def _fit(
