@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import subprocess
@@ -14,9 +15,13 @@ from typing import Any
 import numpy as np
 from benchmarks.peers.jobs import JOBS, WORK, Job, Scores, judged
 from benchmarks.peers.venvs import PEERS, peer, python
-from benchmarks.serving import COMMAND, GATE_FAILED
+from benchmarks.serving import COMMAND, DATA, GATE_FAILED
+from sklearn.linear_model import LogisticRegression
 
+from trunkline.desk import Desk
+from trunkline.features import Features
 from trunkline.trunks.cache import cache_folder
+from trunkline.types import Call
 
 HERE = Path(__file__).resolve().parent
 SETFIT_C = "10"  # as in PEERS.md; its default, 1, is ten points worse on these vectors
@@ -61,22 +66,44 @@ def hand_training(job: Job) -> tuple[str, ...]:
     return (str(HERE / "hand_text.py"), job.text, job.label, "char" if job.name == "hotel" else "word")
 
 
-def setfit() -> dict[str, Any]:
-    """Its library on our encoder's weights, as 32-bit floats in torch."""
+def setfit(name: str) -> dict[str, Any]:
+    """Its library on our encoder's weights, as 32-bit floats in torch: minutes a job."""
     peer("setfit", PEERS["setfit"])
     encoder = WORK / "e5"
     if not (encoder / "modules.json").exists():
         subprocess.run([sys.executable, "-m", "benchmarks.peers.e5_folder", str(encoder)], check=True)
+    job = next(job for job in JOBS if job.name == name)
+    assert job.text is not None
+    folder = job.folder("setfit")
+    seconds = _run(folder, "setfit", str(HERE / "setfit_frozen.py"), str(encoder), job.text, job.label, SETFIT_C)
+    answers = json.loads((folder / "answers.json").read_text())
+    row = judged(job, "setfit", Scores.of_answers(answers))
+    return {name: {"train s": round(seconds, 1), **row, "saved MB": round(_size(folder / "model"))}}
+
+
+def frozen() -> dict[str, Any]:
+    """SetFit's frozen road by hand: its default head (scikit-learn's) on the vectors of our trunk, from the
+    cache that `ours` filled."""
     found = {}
     for job in JOBS:
         if job.text is None:
             continue
-        folder = job.folder("setfit")
-        seconds = _run(folder, "setfit", str(HERE / "setfit_frozen.py"), str(encoder), job.text, job.label, SETFIT_C)
-        answers = json.loads((folder / "answers.json").read_text())
-        row = judged(job, "setfit", Scores.of_answers(answers))
-        found[job.name] = {"train s": round(seconds, 1), **row, "saved MB": round(_size(folder / "model"))}
+        caches = sorted((WORK / "caches").glob(f"{job.name}-*"))
+        ask = Desk(Features(caches[-1] / "features")).ask()
+        (train, known), (test, _) = (_texts(job, part) for part in ("train", "test"))
+        learn, asked = (np.asarray(ask([Call("trunk:e5-small", texts)])[0]) for texts in (train, test))
+        began = time.perf_counter()
+        head = LogisticRegression(C=float(SETFIT_C), max_iter=1000).fit(learn, known)
+        seconds = time.perf_counter() - began
+        scores = Scores([str(label) for label in head.classes_], head.predict_proba(asked))
+        found[job.name] = {"again s": round(seconds, 1), **judged(job, "frozen", scores)}
     return found
+
+
+def _texts(job: Job, part: str) -> tuple[list[str], list[str]]:
+    with (DATA / job.data / f"{part}.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    return [row[job.text or ""] for row in rows], [row[job.label] for row in rows]
 
 
 def autogluon() -> dict[str, Any]:
@@ -112,7 +139,9 @@ def _answers(folder: Path, cache: Path) -> Scores:
     answers = json.loads(subprocess.run(command, env=_env(cache), check=True, capture_output=True).stdout)["answers"]
     labels = sorted({label for answer in answers for label in answer["scores"]})
     scores = np.array([[answer["scores"].get(label, 0.0) for label in labels] for answer in answers])
-    return Scores(labels, scores, [answer["label"] for answer in answers])
+    likeliest = [labels[at] for at in scores.argmax(axis=1)]  # stands in where the product abstained
+    said = [answer["label"] or label for answer, label in zip(answers, likeliest, strict=True)]
+    return Scores(labels, scores, said)
 
 
 def _peer_scores(folder: Path, tool: str, job: Job) -> Scores:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, sleep
 from typing import Any
 
 from trunkline.bundle import Bundle
@@ -23,7 +23,7 @@ from trunkline.proof import Report
 from trunkline.terminal import SILENT, Progress
 
 SENTENCES = (
-    "My card still has not arrived, and your app is a stupid joke. Call me, Anna Lopez, on 020 7946 0018.",
+    "My card hasn't arrived yet, you stupid idiots. Write to anna.lopez@example.com.",
     "孩子发烧三天了，咳嗽不停，应该挂哪个科？",
 )
 START_SECONDS = 60
@@ -66,26 +66,27 @@ def train_matrix(folder: Path, progress: Progress = SILENT) -> list[Trained]:
 
 
 @contextmanager
-def server(folder: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+def server(folder: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """`trunkline serve` on a free port: (base URL, process); ended on the way out."""
     command = [sys.executable, "-m", "trunkline", "serve", str(folder), "--port", "0"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    try:
-        yield _base_url(process), process
-    finally:
-        process.terminate()
-        process.wait(timeout=START_SECONDS)
+    log = folder / "server.log"  # a file, since a pipe that nobody reads fills up and stops the server
+    with log.open("w+", encoding="utf-8") as out:
+        process = subprocess.Popen(command, stderr=out)
+        try:
+            yield _base_url(process, log), process
+        finally:
+            process.terminate()
+            process.wait(timeout=START_SECONDS)
 
 
-def _base_url(process: subprocess.Popen[str]) -> str:
-    seen = []
-    assert process.stderr is not None
-    for line in process.stderr:
-        seen.append(line.rstrip())
-        found = re.search(r"(http://\S+)/docs", line)
+def _base_url(process: subprocess.Popen[bytes], log: Path) -> str:
+    until = perf_counter() + START_SECONDS
+    while process.poll() is None and perf_counter() < until:
+        found = re.search(r"(http://\S+)/docs", log.read_text(encoding="utf-8"))
         if found:
             return found[1]
-    raise TrunklineError("the server didn't start", found=" | ".join(seen)[-500:])
+        sleep(0.05)
+    raise TrunklineError("the server didn't start", where=str(log), found=log.read_text(encoding="utf-8")[-500:])
 
 
 def ask_all(base: str, sentence: str, products: Sequence[str]) -> Mapping[str, Any]:
@@ -107,7 +108,7 @@ def next_steps(folder: Path, base: str | None) -> str:
             "Next",
             f"  {up}",
             f"  open {folder}/support/bundles/*/report.html",
-            f'  trunkline predict {folder}/departments "我的卡还没到"',
+            f'  trunkline predict {folder}/departments "最近总是胃痛，饭后更厉害"',
             "  trunkline init reviews --from your.csv --label stars",
         ]
     )

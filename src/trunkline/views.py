@@ -15,6 +15,20 @@ from trunkline.terminal import table
 from trunkline.types import DataReport
 
 SHOWN = 12  # findings on the terminal; all are in the report
+WORDS = {
+    "en": {
+        "cost": "{p50:.1f} ms a call (95 %: {p95:.1f}), head {size:.2f} MB",
+        "report": "report:",
+        "passed": "passed its gate",
+        "failed": "the gate failed",
+    },
+    "zh": {
+        "cost": "单次调用 {p50:.1f} 毫秒（95 %：{p95:.1f}），头 {size:.2f} MB",
+        "report": "报告：",
+        "passed": "通过门槛",
+        "failed": "未通过门槛",
+    },
+}
 SIGNS = {"stop": "×", "warn": "!", "info": "·"}
 
 
@@ -22,7 +36,7 @@ def data_sentence(report: DataReport) -> str:
     """`10,003 rows, 77 classes, 12 problems -> validate`."""
     problems = [finding for finding in report.findings if finding.severity != "info"]
     classes = f", {len(report.labels)} classes" if report.labels else ""
-    found = f", {_count(len(problems), 'problem')} -> validate" if problems else ", no problems"
+    found = f", {_count(len(problems), 'problem')} -> trunkline validate" if problems else ", no problems"
     return f"{sum(report.rows[part] for part in ('train', 'test')):,} rows{classes}{found}"
 
 
@@ -59,11 +73,11 @@ def report_text(report: Mapping[str, Any], page: str, version: str) -> str:
     verdict = full.verdict
     lines = [headline(full, full.language), ""]
     lines += [f"{'✓' if rule.passed else '×'} {_sentence(rule, full.language)}" for rule in verdict.results[:5]]
+    words = WORDS[full.language]
     if full.cost is not None:
-        lines.append(
-            f"  {full.cost.p50_ms:.1f} ms a call (95 %: {full.cost.p95_ms:.1f}), head {full.size_mb:.2f} MB"
-        )
-    lines += [f"  report: {page}", f"  {version}: " + ("passed its gate" if verdict.passed else "the gate failed")]
+        cost = words["cost"].format(p50=full.cost.p50_ms, p95=full.cost.p95_ms, size=full.size_mb)
+        lines.append(f"  {cost}")
+    lines += [f"  {words['report']} {page}", f"  {version}: {words['passed' if verdict.passed else 'failed']}"]
     return "\n".join(lines)
 
 

@@ -123,6 +123,7 @@ def test_texts_count_beside_columns(kind: str) -> None:
         for i, (row, k) in enumerate(zip(examples.inputs, liked, strict=True))
     ]
     target = np.column_stack([liked > 0, liked < 1, liked < 0]) if kind == "multilabel" else liked
+    target = target.astype(np.float64) if kind == "regress" else target
     task = {"two": "classify", "many": "classify"}.get(kind, kind)
     spec = replace_struct(spec_of(task, {**KINDS, "note": "text"}, **QUICK), trunks={"text": "hash"})
     candidate = Boosting().fit(spec, replace(examples, inputs=rows, target=target), folds_of(300), _vectors)

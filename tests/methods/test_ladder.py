@@ -106,7 +106,7 @@ def test_a_named_method_that_fails_is_an_error_with_its_own_words() -> None:
 
 def test_the_order_follows_kinds_and_rows() -> None:
     assert order(spec_of(), examples(n=300))[0] == "ngrams"
-    assert order(spec_of(), examples(n=30))[0] == "prototype"
+    assert order(spec_of(), examples(n=30))[0] == "linear"
     assert order(spec_of(inputs={"size": "number"}), examples()) == ["tabular", "boosting"]
     assert "boosting" in order(spec_of(inputs={"text": "text", "size": "number"}), examples())
     assert order(spec_of(method={"name": "knn"}), examples()) == ["knn"]
@@ -116,8 +116,8 @@ def test_one_row_a_class_keeps_the_first_rung() -> None:
     every = examples()
     few = every.take(np.array([int(np.flatnonzero(every.target == c)[0]) for c in range(3)]))
     found = climb(spec_of(), CLASSIFY, few, ask)
-    assert found.method == "prototype"
-    assert len(found.rungs) == 4
+    assert found.method == "linear"
+    assert len(found.rungs) == 3
 
 
 def test_parts_that_were_learned_are_not_learned_again(monkeypatch: pytest.MonkeyPatch) -> None:

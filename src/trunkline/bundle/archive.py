@@ -31,13 +31,15 @@ def export_bundle(bundle: Bundle, path: Path, *, with_rows: bool = False) -> Pat
     Customers' rows are left out of the report unless `with_rows`; the digests are computed again,
     and `answers` stays the same. Raises BundleError if the bundle was changed meanwhile.
     """
+    target = Path(path)
+    if target.exists():
+        raise BundleError("there is a file in the export's place already", where=str(target), hint="choose another -o")
     bundle.verify()
     files = {name: bundle.read(name) for name in bundle.manifest.files}
     manifest = bundle.manifest
     if not with_rows:
         files |= _without_rows(files)
         manifest = resealed(manifest, bundle.spec, files)
-    target = Path(path)
     write_atomic(target, _zip({MANIFEST: encode(manifest), **files}))
     return target
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +21,9 @@ NO_FOLD = -1
 TEMPERATURES = np.geomspace(0.4, 2.5, 9)
 
 
+Trust = Callable[[Matrix, Answers], Weights]  # (d,) how much each feature may weigh, about 1
+
+
 @dataclass(frozen=True)
 class CrossFit:
     """A linear model of all rows, with scores float32 (n, k) from models that hadn't seen the row."""
@@ -33,9 +36,12 @@ class CrossFit:
         return apply_link(link, self.out_of_fold.astype(np.float64))
 
 
-def cross_fit(x: Matrix, answers: Answers, folds: Folds, penalties: Sequence[float]) -> CrossFit:
+def cross_fit(
+    x: Matrix, answers: Answers, folds: Folds, penalties: Sequence[float], trust: Trust | None = None
+) -> CrossFit:
     """Choose among `penalties` by out-of-fold loss at its best temperature (the temperature is
-    chosen later, over all methods alike), then fit all rows. Deterministic.
+    chosen later, over all methods alike), then fit all rows. Deterministic. `trust` looks at the
+    rows that are learned from, no others.
 
     From MANY scores on, folds are put together to three: each model learns from fewer rows, so the
     figures are a little too low rather than too high, in 3 fits' time instead of 5.
@@ -48,27 +54,35 @@ def cross_fit(x: Matrix, answers: Answers, folds: Folds, penalties: Sequence[flo
     best = penalties[0]
     if len(penalties) > 1:
         jobs = [(penalty, fold) for penalty in penalties for fold in judges]
-        known.update(zip(jobs, run_all(lambda job: _held_out(x, answers, folds, *job), jobs), strict=True))
+        known.update(zip(jobs, run_all(lambda job: _held_out(x, answers, folds, trust, *job), jobs), strict=True))
         judged = np.isin(folds, judges) & judgeable(answers.values)
         losses = {p: _loss(answers, _gather(known, p, judges, folds)[judged], judged) for p in penalties}
         best = min(penalties, key=lambda penalty: losses[penalty])
     rest = [fold for fold in every if (best, fold) not in known]
-    whole, *found = run_all(lambda fold: _fit(x, answers, folds, best, fold), [NO_FOLD, *rest])
+    whole, *found = run_all(lambda fold: _fit(x, answers, folds, trust, best, fold), [NO_FOLD, *rest])
     for fold, fitted in zip(rest, found, strict=True):
         known[best, fold] = fitted.scores(x[folds == fold])
     return CrossFit(whole, _gather(known, best, every, folds), best)
 
 
-def _fit(x: Matrix, answers: Answers, folds: Folds, penalty: float, fold: int) -> Fitted:
+def _fit(
+    x: Matrix, answers: Answers, folds: Folds, trust: Trust | None, penalty: float, fold: int
+) -> Fitted:
     """Learned from the rows outside `fold`."""
-    if fold == NO_FOLD:
+    if fold != NO_FOLD:
+        rest = np.flatnonzero(folds != fold)
+        x, answers = x[rest], answers.take(rest)
+    if trust is None:
         return fit_linear(x, answers, penalty)
-    rest = np.flatnonzero(folds != fold)
-    return fit_linear(x[rest], answers.take(rest), penalty)
+    weight = trust(x, answers)
+    found = fit_linear(x.multiply(weight).tocsr(), answers, penalty)
+    return Fitted(found.weights * weight[:, None], found.bias)
 
 
-def _held_out(x: Matrix, answers: Answers, folds: Folds, penalty: float, fold: int) -> Weights:
-    return _fit(x, answers, folds, penalty, fold).scores(x[folds == fold])
+def _held_out(
+    x: Matrix, answers: Answers, folds: Folds, trust: Trust | None, penalty: float, fold: int
+) -> Weights:
+    return _fit(x, answers, folds, trust, penalty, fold).scores(x[folds == fold])
 
 
 def _gather(

@@ -27,6 +27,7 @@ from trunkline.tasks.common import judgeable
 from trunkline.types import Ask, Candidate, Examples, Folds, Prediction, Refused
 
 FLOOR = 1e-12  # a probability is never taken for less
+PULL = 2.0
 UNTOLD = (1.0, 0.5)  # about what banking77 chooses from two rows a class on
 STARTS = ((1.0, 0.0), (0.7, 0.7), (0.0, 1.0))
 
@@ -80,7 +81,8 @@ def scores_of(prediction: Prediction, link: str) -> NDArray[np.float64]:
 
 def _weigh(scores: list[NDArray[np.float64]], answers: Answers) -> tuple[float, float]:
     """Weights >= 0 of least loss; together they also set the temperature. For numbers they sum to 1.
-    UNTOLD where no row's class has another row."""
+    A weak pull towards UNTOLD decides where rows are too few to tell (it is worth PULL rows): out of
+    fold, two rows a class are one, and saying nothing can seem best."""
     try:
         from scipy.optimize import minimize
     except ImportError:
@@ -94,12 +96,15 @@ def _weigh(scores: list[NDArray[np.float64]], answers: Answers) -> tuple[float, 
     def loss(shares: NDArray[np.float64]) -> float:
         return loss_of(answers, shares[0] * scores[0] + shares[1] * scores[1])
 
+    def pulled(shares: NDArray[np.float64]) -> float:
+        return loss(shares) + PULL / len(fair) * float(((shares - UNTOLD) ** 2).sum())
+
     if answers.link == "identity":
         share = np.linspace(0, 1, 41)
         best = min(share, key=lambda s: loss(np.array([s, 1 - s])))
         return float(best), float(1 - best)
     bounds = [(0.0, 20.0)] * 2
-    found = min((minimize(loss, start, bounds=bounds) for start in STARTS), key=lambda r: float(r.fun))
+    found = min((minimize(pulled, start, bounds=bounds) for start in STARTS), key=lambda r: float(r.fun))
     return float(found.x[0]), float(found.x[1])
 
 

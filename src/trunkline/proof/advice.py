@@ -12,6 +12,8 @@ STEPS = 4
 WIDE = 0.1  # an interval of a share wider than this wants more test rows
 WORTH = 0.002  # a forecast gain under this is not worth collecting for
 
+ENOUGH = 5  # test rows of a label, under which nothing is said of it
+
 
 def next_steps(report: Report, language: str, *, with_rows: bool = True) -> list[str]:
     """Sentences; never empty."""
@@ -64,8 +66,8 @@ def _labels(report: Report, language: str) -> Iterator[str]:
 
 
 def hardest(classes: tuple[ClassRow, ...]) -> list[ClassRow]:
-    """Labels with rows, by the upper end of their recall: few rows alone make none look hard."""
-    known = [row for row in classes if row.recall.value is not None]
+    """Labels with at least ENOUGH rows, by the upper end of their recall: few rows alone make none look hard."""
+    known = [row for row in classes if row.recall.value is not None and row.support >= ENOUGH]
     return sorted(known, key=lambda row: (row.recall.high or 0.0, row.recall.value or 0.0))
 
 

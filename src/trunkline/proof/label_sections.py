@@ -54,7 +54,7 @@ def classes_section(classes: Sequence[ClassRow], language: str) -> Section:
     ]
     cells = tuple(
         (r.label, f"{r.support:,}", whole(r.recall, "%"), whole(r.precision, "%"), whole(r.f1, "%"))
-        for r in (*rows, *(r for r in classes if r.recall.value is None))
+        for r in (*rows, *(r for r in classes if r not in rows))
     )
     columns = (*(say(key, language) for key in ("label", "rows", "recall", "precision")), "F1")
     notes: tuple[str, ...] = ()

@@ -62,15 +62,15 @@ def _import_web() -> None:
 
 def _serve(folder: Path, listening: socket.socket, web: Thread) -> None:
     from trunkline.serve.catalog import open_catalog
+    from trunkline.serve.log import log_to_stderr
 
+    log_to_stderr()
     catalog = open_catalog(folder)
     web.join()
     import uvicorn
 
     from trunkline.serve.app import build
-    from trunkline.serve.log import log_to_stderr
 
-    log_to_stderr()
     app = build(catalog)
     gc.freeze()  # what is loaded now stays; the collector need not look at it again
     _say(catalog, listening)

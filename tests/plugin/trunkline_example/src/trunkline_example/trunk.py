@@ -31,7 +31,7 @@ class LettersEngine:
     card = CARD
 
     def cost(self, item: Value) -> int:
-        return len(item)
+        return 1 + len(item)
 
     def run(self, call: Call) -> Floats:
         return np.stack([_vector(item) for item in call.items]) if call.items else np.zeros((0, CARD.dim), np.float32)
