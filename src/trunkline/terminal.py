@@ -17,8 +17,7 @@ import click
 from trunkline.errors import TrunklineError
 
 if TYPE_CHECKING:
-    from rich.progress import Progress as Bar
-    from rich.progress import TaskID
+    from click._termui_impl import ProgressBar
 
 
 class Progress:
@@ -42,9 +41,8 @@ class Terminal(Progress):
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream or sys.stderr
-        self._bar: Bar | None = None
-        self._task: TaskID | None = None
-        self._what = ""
+        self._bar: ProgressBar[int] | None = None
+        self._what, self._started = "", 0.0
 
     def station(self, name: str, text: str) -> None:
         self.close()
@@ -55,35 +53,16 @@ class Terminal(Progress):
             return
         if self._bar is None or what != self._what:
             self.close()
-            self._open(what, total)
-        if self._bar is not None and self._task is not None:
-            self._bar.update(self._task, completed=done, total=total)
-
-    def _open(self, what: str, total: int) -> None:
-        from rich import progress
-        from rich.console import Console
-        from rich.text import Text
-
-        class Rate(progress.ProgressColumn):
-            def render(self, task: progress.Task) -> Text:
-                return Text(f"{task.speed or 0:,.0f} rows/s")
-
-        self._bar = progress.Progress(
-            progress.TextColumn("  {task.description:<9}"),
-            progress.BarColumn(),
-            progress.MofNCompleteColumn(),
-            Rate(),
-            progress.TimeRemainingColumn(),
-            console=Console(file=self._stream),
-            transient=True,
-        )
-        self._bar.start()
-        self._task = self._bar.add_task(what, total=total)
-        self._what = what
+            self._what, self._started = what, time.perf_counter()
+            self._bar = click.progressbar(length=total, label=what, file=self._stream, show_pos=True)
+            self._bar.__enter__()
+        rate = done / max(time.perf_counter() - self._started, 1e-3)
+        self._bar.label, self._bar.length = f"  {what:<9}{rate:,.0f} rows/s", total
+        self._bar.update(done - self._bar.pos)
 
     def close(self) -> None:
         if self._bar is not None:
-            self._bar.stop()
+            self._bar.__exit__(None, None, None)
             self._bar = None
 
 

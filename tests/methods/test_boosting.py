@@ -9,6 +9,7 @@ import lightgbm
 import numpy as np
 import pytest
 from msgspec.structs import replace as replace_struct
+from numpy.typing import NDArray
 from tests.methods.tables import KINDS, examples_of, folds_of, no_engine, signal, spec_of
 
 from trunkline.errors import SpecError, TrainError
@@ -122,8 +123,9 @@ def test_texts_count_beside_columns(kind: str) -> None:
         {**row, "note": f"{words[k][i % 2]} {i}"}
         for i, (row, k) in enumerate(zip(examples.inputs, liked, strict=True))
     ]
-    target = np.column_stack([liked > 0, liked < 1, liked < 0]) if kind == "multilabel" else liked
-    target = target.astype(np.float64) if kind == "regress" else target
+    target: NDArray[Any] = liked.astype(np.float64) if kind == "regress" else liked
+    if kind == "multilabel":
+        target = np.column_stack([liked > 0, liked < 1, liked < 0])
     task = {"two": "classify", "many": "classify"}.get(kind, kind)
     spec = replace_struct(spec_of(task, {**KINDS, "note": "text"}, **QUICK), trunks={"text": "hash"})
     candidate = Boosting().fit(spec, replace(examples, inputs=rows, target=target), folds_of(300), _vectors)
