@@ -5,7 +5,7 @@ German credit.
 
 Sections, in order: install, ours, hand, frozen, autogluon, serve, bad; only where named, since they take
 minutes each: setfit-banking, setfit-hotel. Each keeps what it found in
-TRUNKLINE_BENCH_WORK (default /tmp/trunkline-three-jobs), so one can be run again by itself; the tables are
+trunkline-three-jobs below TRUNKLINE_BENCH_WORK (default /tmp), so one can be run again by itself; the tables are
 written from whatever is there. `serve` needs wrk. Peers run in virtual environments of their own, made once.
 Rows marked "quoted" were measured in another run, by hand (../shared/PEERS.md, section 6).
 """
@@ -69,22 +69,23 @@ def main() -> None:
     (WORK / "found").mkdir(parents=True, exist_ok=True)
     for name in asked.only:
         before = os.getloadavg()[0]
-        found = SECTIONS[name](asked)
+        found = {**SECTIONS[name](asked), "runs": asked.runs, "seconds": asked.seconds}
         found["load"] = f"{before:.1f}-{os.getloadavg()[0]:.1f}"
         (WORK / "found" / f"{name}.json").write_text(json.dumps(found, ensure_ascii=False, indent=1), encoding="utf-8")
         print(name, json.dumps(found, ensure_ascii=False)[:2000], flush=True)
     found = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in (WORK / "found").glob("*.json")}
     found["setfit"] = {**found.get("setfit-banking", {}), **found.get("setfit-hotel", {})}
-    write(found, asked)
+    write(found)
 
 
-def write(found: Mapping[str, Any], asked: argparse.Namespace) -> None:
+def write(found: Mapping[str, Any]) -> None:
+    served = found.get("serve", {"runs": 0, "seconds": 0})
     loads = ", ".join(f"{name} {found[name]['load']}" for name in SECTIONS if name in found)
     print(record(
         "three_jobs", "The same three jobs with today's tools", table(found),
         spread=f"training once each; accuracy and AUROC with 95 % intervals over the test rows; difference = "
-        f"Trunkline minus that row, paired on the same test rows; servers: median (lowest-highest) of {asked.runs} "
-        f"fresh processes, interleaved, {asked.seconds} s of wrk at 16 connections on the same cores",
+        f"Trunkline minus that row, paired on the same test rows; servers: median (lowest-highest) of {served['runs']} "
+        f"fresh processes, interleaved, {served['seconds']} s of wrk at 16 connections on the same cores",
         note=NOTE + f" Load average (1 min) before and after each section: {loads}. Peers' versions: "
         f"{found.get('install', {}).get('versions', 'not installed here')}.",
         packages=("scikit-learn", "lightgbm", "numpy", "openvino"),

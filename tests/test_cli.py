@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -124,7 +125,8 @@ def test_ctrl_c_during_training_leaves_no_half_bundle(tmp_path: Path) -> None:
     product = text_product(tmp_path / "big", rows=6000)
     env = {**os.environ, "TRUNKLINE_CACHE": str(tmp_path / "cache")}
     command = [sys.executable, "-m", "trunkline", "train", str(product.folder)]
-    with subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True) as process:
+    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a background shell has it ignored
+    with subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True, preexec_fn=heard) as process:
         assert process.stderr is not None
         first = process.stderr.readline()  # the data station has ended
         process.send_signal(signal.SIGINT)

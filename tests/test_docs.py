@@ -207,13 +207,11 @@ def test_readme_runs(readme: Path, tmp_path: Path) -> None:
         assert told.stdout
     asked = calls(text)
     assert {route.rsplit("/", 2)[-2] for route, _ in asked} == {"support", "matrix"}
-    with server(tmp_path) as (base, process):
+    with server(tmp_path) as (base, _):
         for route, body in asked:
             answered = httpx.post(base + route, content=body.encode(), timeout=30)
             assert answered.status_code == 200, answered.text
             assert not [a for a in answered.json()["answers"] if a["status"] == "error"]
-    assert process.stderr is not None
-    process.stderr.close()
 
 
 def test_readmes_show_the_same_in_two_languages() -> None:

@@ -19,7 +19,7 @@ from trunkline.metrics import accuracy, accuracy_rows, auroc
 from trunkline.proof.intervals import estimate, paired
 from trunkline.types import Estimate, Metric
 
-WORK = Path(os.environ.get("TRUNKLINE_BENCH_WORK", "/tmp/trunkline-three-jobs"))
+WORK = Path(os.environ.get("TRUNKLINE_BENCH_WORK", "/tmp")) / "trunkline-three-jobs"
 ACCURACY = Metric("accuracy", True, accuracy, accuracy_rows)
 AUROC = Metric("auroc", True, auroc)
 

@@ -54,9 +54,11 @@ def test_one_or_two_rows_a_class_are_enough_to_begin(name: str, a_class: int) ->
     assert (found.values.argmax(axis=1) == few.target).all()
 
 
+@pytest.mark.parametrize("two", [True, False])
 @pytest.mark.parametrize("name", ["linear", "fused", "prototype", "knn", "mlp"])
-def test_strangers_lie_further_outside_than_training_rows(name: str) -> None:
-    candidate = learn(name, examples())
+def test_strangers_lie_further_outside_than_training_rows(name: str, two: bool) -> None:
+    """With two classes as well, where any direction is near one of two opposite means."""
+    candidate = learn(name, pair() if two else examples())
     strangers = [{"text": t} for t in ("zzz qqq xxx www", "12345 67890", "天气预报说今天下雨")]
     found = one(candidate.head.run(strangers), ask)
     assert found.outside is not None

@@ -27,8 +27,7 @@ def encode(texts: Sequence[str]) -> NDArray[np.float32]:
     for i, text in enumerate(texts):
         counts = count_ngrams([[text]])
         np.add.at(out[i], counts.hash % DIM, np.where(counts.hash % 7 < 4, 1.0, -1.0).astype(np.float32))
-        out[i] += 3  # a common direction, as real encoders have
-        out[i] /= np.linalg.norm(out[i])
+        out[i] /= max(float(np.linalg.norm(out[i])), 1e-6)
     return out
 
 

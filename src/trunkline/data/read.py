@@ -146,7 +146,16 @@ def _loaded(
                 wanted="at least one row with its inputs and its label",
             )
     train_target, labels = targets(spec, task, train, None)
-    test_target, _ = targets(spec, task, test, labels)
+    try:
+        test_target, _ = targets(spec, task, test, labels)
+    except DataError as error:
+        if len(labels) != 1:
+            raise
+        raise DataError(  # the cause, not that a test label is new
+            f"all {len(train):,} training rows have one answer ({labels[0]!r}): there is nothing to learn",
+            where=train.source,
+            wanted="rows of at least two labels",
+        ) from error
     return Loaded(
         train=train.examples(train_target, labels),
         test=test.examples(test_target, labels),

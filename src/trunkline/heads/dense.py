@@ -69,9 +69,8 @@ def texts_of(rows: Sequence[Inputs], column: str) -> list[str]:
 class Landmarks:
     """Where training rows lie in the trunk's space: how far out a new row is.
 
-    points int8 (m, d), about unit length times 127: mean directions of the classes after taking
-    away `centre` float32 (d,), the mean of all rows: encoders crowd their vectors into a narrow
-    cone, where cosines to raw means hardly differ (Ethayarajh 2019).
+    points int8 (m, d), about unit length times 127: mean directions of the classes, seen from
+    `centre` float32 (d,).
     """
 
     centre: Matrix

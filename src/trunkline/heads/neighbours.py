@@ -18,7 +18,7 @@ SAID = ("class", "labels", "number")  # how what points say is saved: int32 (m,)
 
 
 class NeighboursHead:
-    """m known points in the trunk's space, less `centre`, by direction.
+    """m known points in the trunk's space, by their direction from `centre`.
 
     points int8 (m, d); targets float32 (m, k), what each point says; prior float32 (k,); a row's
     values are the mean of its `nearest` points' targets, weighted by exp(sharpness * cosine).

@@ -48,7 +48,7 @@ class Knn:
 
         def head(at: NDArray[np.int64], setting: tuple[int, float]) -> NeighboursHead:
             kept = at[_share(answers.take(at), place[at], room)]
-            known = Known(rows.pooled[kept] - rows.centre, targets[kept])
+            known = Known(rows.pooled[kept] - rows.origin, targets[kept])
             prior = known_prior(answers.take(at), len(examples.labels))
             return head_of(rows, known, prior, setting[0], setting[1], number)
 

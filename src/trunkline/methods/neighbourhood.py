@@ -17,7 +17,7 @@ from trunkline.spec import Spec
 from trunkline.tasks.common import judgeable
 from trunkline.types import Folds, Prediction, Refused
 
-SHARPNESS = (10.0, 20.0, 5.0, 40.0)  # the first where no row can tell them apart
+SHARPNESS = (20.0, 40.0, 10.0, 80.0)  # the first where no row can tell them apart
 FLOOR = 1e-12
 
 C = TypeVar("C")
@@ -56,7 +56,7 @@ def head_of(
     points = np.rint(unit_rows(known.points) * 127).astype(np.int8)
     nearest = min(nearest, len(points))
     return NeighboursHead(
-        rows.dense, rows.centre, points, known.targets, prior, nearest=nearest, sharpness=sharpness, number=number
+        rows.dense, rows.origin, points, known.targets, prior, nearest=nearest, sharpness=sharpness, number=number
     )
 
 

@@ -56,7 +56,7 @@ class Prototype:
 
 def _means(rows: TextRows, answers: Answers, at: NDArray[np.int64], labels: int) -> Known:
     """One point for each class that has rows at `at`."""
-    unit = unit_rows(rows.pooled[at] - rows.centre)
+    unit = unit_rows(rows.pooled[at] - rows.origin)
     classes = answers.values[at]
     present = np.unique(classes)
     points = np.stack([unit[classes == label].mean(axis=0) for label in present])

@@ -19,6 +19,10 @@ from trunkline.spec.model import trunk_of
 from trunkline.types import Ask, Examples, Floats, Folds, Head, Refused
 
 LANDMARK_SHARE = 0.25  # of the head's budget, at most
+# Encoders crowd their vectors into a narrow cone (Ethayarajh 2019): at 0 the cosines of near strangers
+# hardly differ, at 1 the subject that all rows share is lost, and with two classes any stranger lies
+# near one of them (hotel reviews: 7 % of strangers found, at a half 87 to 100 %).
+CENTRING = 0.5
 BINS = 8  # of a number's range, each with a landmark
 TASKS = ("classify", "multilabel", "regress")
 
@@ -51,6 +55,11 @@ class TextRows:
     centre: NDArray[np.float32]
     scale: NDArray[np.float32]
 
+    @property
+    def origin(self) -> NDArray[np.float32]:
+        """(p,) from where directions of pooled vectors are taken: between zero and the rows' mean."""
+        return np.asarray(CENTRING * self.centre[: self.pooled.shape[1]], np.float32)
+
     def part(self, fitted: Fitted, landmarks: Landmarks | None) -> tuple[DensePart, NDArray[np.float32]]:
         """(the part, the head's bias) for features as they come. The bias makes up for the rounding
         of the weights at the middle of the rows."""
@@ -77,23 +86,21 @@ def read_rows(spec: Spec, examples: Examples, ask: Ask) -> TextRows:
 
 def landmarks_of(spec: Spec, rows: TextRows, answers: Answers) -> Landmarks | None:
     """None where there are more classes than a share of the head's budget holds."""
-    centre = rows.centre[: rows.pooled.shape[1]]
-    means = _means(rows.pooled - centre, answers)
+    means = _means(rows.pooled - rows.origin, answers)
     if means.size > LANDMARK_SHARE * spec.method.head_mb * 1e6:
         return None
-    return Landmarks.of(centre, means)
+    return Landmarks.of(rows.origin, means)
 
 
 def outside_of(spec: Spec, rows: TextRows, answers: Answers, folds: Folds) -> Floats | None:
     """(n,) how far each row lies from the landmarks of the other folds."""
     if landmarks_of(spec, rows, answers) is None:
         return None
-    centre = rows.centre[: rows.pooled.shape[1]]
     out = np.zeros(len(folds), np.float32)
     for fold in np.unique(folds):
         held = folds == fold
-        means = _means(rows.pooled[~held] - centre, answers.take(np.flatnonzero(~held)))
-        out[held] = Landmarks.of(centre, means).outside(rows.pooled[held])
+        means = _means(rows.pooled[~held] - rows.origin, answers.take(np.flatnonzero(~held)))
+        out[held] = Landmarks.of(rows.origin, means).outside(rows.pooled[held])
     return out
 
 
