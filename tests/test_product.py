@@ -73,6 +73,8 @@ def test_evaluate_on_other_rows(trained: Product, tmp_path: Path) -> None:
     report = trained.evaluate(tmp_path / "new.csv")
     assert report["metrics"]["accuracy"]["n"] == 30
     assert report["verdict"]["passed"], report["verdict"]
+    again = trained.evaluate(trained.folder / "train.csv")
+    assert [f["check"] for f in again["data"]["findings"]] == ["seen_rows"]
     assert trained.evaluate()["metrics"]["accuracy"]["n"] == 60
 
 
@@ -112,9 +114,17 @@ def test_a_failed_gate_keeps_the_bundle_but_may_not_serve(tmp_path: Path) -> Non
 
 def test_a_gate_that_names_nothing_is_found_before_training(tmp_path: Path) -> None:
     product = text_product(tmp_path / "typo", rows=90, gate="acuracy.low >= 0.5")
-    with pytest.raises(SpecError, match="did you mean 'accuracy"):
-        product.train()
+    for attempt in (product.validate, product.train):
+        with pytest.raises(SpecError, match="did you mean 'accuracy"):
+            attempt()
     assert product.shelf.versions() == []
+
+
+def test_a_product_that_never_answers_fails(tmp_path: Path) -> None:
+    product = text_product(tmp_path / "silent", rows=60, spec="[serve]\nabstain_precision = 0.9999")
+    bundle = product.train()
+    assert not bundle.manifest.passed
+    assert bundle.report["verdict"]["results"][0]["rule"] == "answered > 0"
 
 
 def test_one_class_stops_before_training(tmp_path: Path) -> None:

@@ -160,7 +160,8 @@ def evaluate(folder: Path, data: Path | None, version: str | None, json_: bool) 
     product = _product(folder)
     bundle = product.bundle(version)
     report = product.evaluate(data, version=bundle.version, progress=Terminal())
-    _emit(json_, report, report_text(report, str(bundle.folder / "report.html"), bundle.version))
+    page = "" if data else str(bundle.folder / "report.html")  # other rows have no page of their own
+    _emit(json_, report, report_text(report, page, bundle.version))
     _exit_by_gate(report)
 
 
@@ -179,6 +180,8 @@ def predict(folder: Path, text: str | None, file: Path | None, version: str | No
     """Answer one text, the rows of a file, or JSON lines on stdin; one JSON line an answer."""
     import orjson
 
+    if text is not None and file is not None:
+        raise click.UsageError("give either TEXT or --file")
     rows = _rows(folder, text, file)
     answers = _product(folder).predict(rows, version=version)
     if json_:

@@ -42,6 +42,7 @@ from trunkline.types import (
     Decision,
     Evidence,
     Examples,
+    Finding,
     Folds,
     Head,
     Inputs,
@@ -90,7 +91,6 @@ def train(line: Line) -> Bundle:
         watch = Stopwatch()
         checked = check(line)
         train_rows = checked.loaded.train
-        check_rules(line.spec.gate.rules, figures_before(line.spec, line.task, train_rows))
         stop_on_faults(checked.report, line.folder)
         watch.lap("data")
         climbed = climb(line.spec, line.task, train_rows, line.ask, line.progress)
@@ -110,6 +110,7 @@ def check(line: Line) -> Checked:
     loaded = read_examples(line.spec, line.task, line.folder)
     cost, limit = line.desk.token_cost(line.spec)
     report = check_data(line.spec, loaded, cost, limit)
+    check_rules(line.spec.gate.rules, figures_before(line.spec, line.task, loaded.train))
     line.progress.station("data", data_sentence(report))
     return Checked(loaded.keep(~leaks(loaded)), report)
 
@@ -162,16 +163,35 @@ def evaluate(line: Line, bundle: Bundle, data: Path) -> Report:
     training rows. Raises DataError."""
     line = replace(line, spec=bundle.spec)
     test, refused = read_rows(bundle.spec, open_path(data), bundle.labels, line.task)
+    train_rows = check(line).loaded.train if can_train(line) else None
     about = DataReport(
         rows={"train": 0, "test": len(test), "dropped": len(refused)},
-        findings=(), columns={}, labels={}, source=data.name, digest="",
+        findings=seen_rows(train_rows, test), columns={}, labels={}, source=data.name, digest="",
     )  # fmt: skip
     evidence = evidence_of(line, bundle.head(), bundle.decision, test, about, bundle.version)
-    if can_train(line):
-        train_rows = check(line).loaded.train
+    if train_rows is not None:
         folds = line.task.folds(train_rows, line.spec.method.folds, line.spec.seed)
         evidence = replace(evidence, baselines=baselines(line, train_rows, test, folds, {}))
     return prove(replace(evidence, live=live_prediction(line, test)))
+
+
+def seen_rows(train_rows: Examples | None, test: Examples) -> list[Finding]:
+    """Rows that the product was trained on prove nothing; they are counted."""
+    known = {repr(row) for row in train_rows.inputs} if train_rows is not None else set()
+    count = sum(repr(row) in known for row in test.inputs)
+    if not count:
+        return []
+    return [
+        Finding(
+            "seen_rows",
+            "warn",
+            count / len(test),
+            count,
+            f"{count:,} of these {len(test):,} rows were trained on: the figures look better than they are",
+            f"这 {len(test):,} 行中有 {count:,} 行参与过训练，指标会偏高",
+            fix="evaluate on rows that are not in the training data",
+        )
+    ]
 
 
 def can_train(line: Line) -> bool:

@@ -74,10 +74,12 @@ def report_text(report: Mapping[str, Any], page: str, version: str) -> str:
     lines = [headline(full, full.language), ""]
     lines += [f"{'✓' if rule.passed else '×'} {_sentence(rule, full.language)}" for rule in verdict.results[:5]]
     words = WORDS[full.language]
+    lines += [f"! {getattr(fault, full.language)}" for fault in full.data.findings if fault.check == "seen_rows"]
     if full.cost is not None:
         cost = words["cost"].format(p50=full.cost.p50_ms, p95=full.cost.p95_ms, size=full.size_mb)
         lines.append(f"  {cost}")
-    lines += [f"  {words['report']} {page}", f"  {version}: {words['passed' if verdict.passed else 'failed']}"]
+    lines += [f"  {words['report']} {page}"] if page else []
+    lines += [f"  {version}: {words['passed' if verdict.passed else 'failed']}"]
     return "\n".join(lines)
 
 

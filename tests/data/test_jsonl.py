@@ -40,3 +40,11 @@ def test_a_bad_line_is_named(tmp_path: Path, bad: bytes) -> None:
 def test_empty(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="empty"):
         rows(tmp_path, b"\n")
+
+
+def test_nesting_too_deep_is_an_error_of_its_line(tmp_path: Path) -> None:
+    file = tmp_path / "deep.jsonl"
+    file.write_text('{"text": "a"}\n' + "[" * 100_000 + "\n")
+    with pytest.raises(DataError) as caught:
+        list(JsonlSource(file).rows())
+    assert "line 2" in caught.value.where

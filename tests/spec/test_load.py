@@ -47,6 +47,12 @@ def test_the_filled_in_spec_reads_back_as_itself() -> None:
         ({"data": {"test_share": 1.5}}, "key 'data.test_share' has a wrong value"),
         ({"seed": -1}, "key 'seed' has a wrong value"),
         ({"trunks": {"txt": "e5-small"}}, "did you mean 'text'"),
+        ({"method": {"settings": {"foo": 1}}}, "settings are those of a named method"),
+        ({"serve": {"thresholds": {"a": 0.5}}}, "for multilabel"),
+        ({"serve": {"abstain_precision": 0.9, "abstain_below": 0.5}}, "exclude each other"),
+        ({"proof": {"costs": {"a": {"b": -3.0}}}}, "key 'proof.costs.a.b' has a wrong value"),
+        ({"proof": {"costs": {"a": {"b": float("nan")}}}}, "key 'proof.costs.a.b' has a wrong value"),
+        ({"name": "中文名"}, "small letters a-z"),
     ],
 )
 def test_mistakes_name_key_and_remedy(change: dict[str, Any], message: str) -> None:

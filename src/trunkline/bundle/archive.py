@@ -34,6 +34,8 @@ def export_bundle(bundle: Bundle, path: Path, *, with_rows: bool = False) -> Pat
     target = Path(path)
     if target.exists():
         raise BundleError("there is a file in the export's place already", where=str(target), hint="choose another -o")
+    if not target.parent.is_dir():
+        raise BundleError("there is no such folder", where=str(target.parent), hint="make it, or choose another -o")
     bundle.verify()
     files = {name: bundle.read(name) for name in bundle.manifest.files}
     manifest = bundle.manifest

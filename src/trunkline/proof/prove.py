@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from trunkline.proof import classify, multilabel, regress
 from trunkline.proof.figures import figures_of
-from trunkline.proof.gate import judge
+from trunkline.proof.gate import RuleResult, Verdict, judge
 from trunkline.proof.intervals import Drawn, difference, draw, interval
 from trunkline.proof.learning import extrapolate
 from trunkline.proof.proportion import proportion
@@ -72,9 +72,23 @@ def prove(evidence: Evidence) -> Report:
         seconds=dict(evidence.seconds),
         machine=dict(evidence.machine),
         trunks=_trunks(evidence),
-        verdict=judge(spec.gate.rules, found),
+        verdict=_verdict(evidence, judge(spec.gate.rules, found)),
         resampled="rows" if resample.units is None else "groups" if test.groups is not None else "blocks",
     )
+
+
+def _verdict(evidence: Evidence, verdict: Verdict) -> Verdict:
+    """A product that answers none of the test rows fails, whatever its rules say."""
+    if not evidence.answers or any(answer.status == "ok" for answer in evidence.answers):
+        return verdict
+    silent = RuleResult(
+        "answered > 0",
+        0.0,
+        False,
+        "No test row was answered: all were abstained from or out of scope.",
+        "没有一条测试数据得到回答：全部弃答或超出范围。",
+    )
+    return Verdict(False, (silent, *verdict.results))
 
 
 class _Part:

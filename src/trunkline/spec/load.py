@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import tomllib
 from collections.abc import Mapping
@@ -51,6 +52,7 @@ def parse_spec(raw: Mapping[str, Any], where: str = "product.toml") -> Spec:
     except msgspec.ValidationError as error:
         raise _explain(error, where) from None
     _check_names(spec, where)
+    _check_meaning(spec, where)
     _check_paths(spec, where)
     return spec
 
@@ -94,7 +96,25 @@ def _explain(error: msgspec.ValidationError, where: str) -> SpecError:
     if missing:
         key = f"{key}.{missing[1]}".strip(".")
         return SpecError(f"key {key!r} is missing", where=where, hint=f"add {key} = ...")
-    return SpecError(f"key {key!r} has a wrong value", where=where, found=what[0].lower() + what[1:])
+    hint = "small letters a-z, digits, - and _, like hotel-reviews; `title` may be any text" if key == "name" else ""
+    return SpecError(f"key {key!r} has a wrong value", where=where, found=what[0].lower() + what[1:], hint=hint)
+
+
+def _check_meaning(spec: Spec, where: str) -> None:
+    """Settings that would be accepted and then do nothing, or nothing good."""
+    if spec.method.name == "auto" and spec.method.settings:
+        raise SpecError(
+            "method.settings are those of a named method", where=where, found="method.name = auto", hint="name one"
+        )
+    if spec.serve.thresholds and spec.task != "multilabel":
+        raise SpecError("serve.thresholds are for multilabel", where=where, found=f"task = {spec.task}")
+    if spec.serve.abstain_precision is not None and spec.serve.abstain_below is not None:
+        raise SpecError("serve.abstain_precision and serve.abstain_below exclude each other", where=where)
+    for truth, row in spec.proof.costs.items():
+        for said, price in row.items():
+            if not (math.isfinite(price) and price >= 0):
+                key = f"proof.costs.{truth}.{said}"
+                raise SpecError(f"key {key!r} has a wrong value", where=where, found=str(price), wanted="0 or more")
 
 
 def _check_names(spec: Spec, where: str) -> None:
@@ -137,5 +157,5 @@ def _check_paths(spec: Spec, where: str) -> None:
                 where=where,
                 found=repr(path),
                 wanted="a path below the folder of product.toml",
-                hint="copy or link the file into the folder",
+                hint="copy the file into the folder",
             )

@@ -43,7 +43,7 @@ def rows_of_lines(lines: Iterable[str], where: str) -> Iterator[dict[str, Any]]:
             row = _parse(line)
         except UnicodeError:
             raise
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:  # the latter: nested too deep for Python's reader
             raise _broken(where, number, str(error)) from error
         if not isinstance(row, dict):
             raise _broken(where, number, f"{line.strip()!r:.60}")
