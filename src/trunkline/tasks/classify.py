@@ -16,7 +16,7 @@ from trunkline.spec import Spec
 from trunkline.tasks.common import chosen, is_outside, judgeable, metric, naive, outside_limit
 from trunkline.types import Answer, Decision, Examples, Floats, Folds, Metric, Prediction, Value
 
-COLDEST = 0.3  # few rows that are all right would else be promised with certainty
+COLDEST, HOTTEST = 0.3, 20.0  # colder, few rows that are all right would be promised with certainty
 NEVER = 1.01  # a probability no answer reaches
 
 
