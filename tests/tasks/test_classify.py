@@ -93,7 +93,7 @@ def test_few_rows_can_not_promise_much() -> None:
 
 def test_a_threshold_by_hand_wins() -> None:
     known, raw = noisy(n=100)
-    spec = spec_of(serve={"abstain_below": 0.7, "abstain_precision": 0.9})
+    spec = spec_of(serve={"abstain_below": 0.7})
     assert TASK.calibrate(spec, known, raw).abstain_below == 0.7
 
 
