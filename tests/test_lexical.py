@@ -61,7 +61,8 @@ def test_no_text_and_strange_text() -> None:
     assert count_ngrams([]).n == 0
     odd = count_ngrams([["", " ", "\0", "😀", "\ud800", "é̂", "٣٤"]])
     assert odd.n == 7
-    assert not (odd.row <= 1).any()
+    assert not (odd.row <= 2).any()  # empty, a space, NUL
+    assert found("a\0card") == found("a card")
 
 
 def test_a_long_text_is_cut() -> None:

@@ -97,8 +97,9 @@ def _slices(cleaned: Sequence[Sequence[str]], n: int) -> Iterator[tuple[int, int
 
 
 def normalise(text: str) -> str:
-    """NFKC, lower case, single spaces, at most MAX_CHARS characters."""
-    text = text[:MAX_CHARS]
+    """NFKC, lower case, single spaces, at most MAX_CHARS characters; NUL, which would hash to nothing,
+    is a space."""
+    text = text[:MAX_CHARS].replace("\0", " ")
     if not text.isascii():
         text = unicodedata.normalize("NFKC", text)[:MAX_CHARS]
     return " ".join(text.lower().split())
