@@ -25,15 +25,16 @@ from trunkline.bundle import Bundle, freeze
 from trunkline.init import init_from_template
 from trunkline.product import Product
 from trunkline.shelf import Shelf
+from trunkline.spec import Spec
 
 SIZES = (1, 10, 100)
 TEXT = "My card has not arrived yet"
 CALLS = 40
 
 
-def copy(bundle: Bundle, home: Path, name: str) -> None:
+def copy(bundle: Bundle, home: Path, name: str, spec: Spec | None = None) -> None:
     """The same head as a product of another name, deployed."""
-    spec = msgspec.structs.replace(bundle.spec, name=name)
+    spec = msgspec.structs.replace(spec or bundle.spec, name=name)
     shelf = Shelf(home / name)
     shelf.add(
         lambda place, version: freeze(

@@ -28,10 +28,14 @@ GATE_FAILED = 3
 
 # Each thread of wrk sends the bodies in turn, so no two calls in a row are equal.
 _LUA = """
-local bodies, at = {}, 0
+local bodies, paths, at = {}, {}, 0
 for line in io.lines("%s") do bodies[#bodies + 1] = line end
+for path in string.gmatch("%s", "%%S+") do paths[#paths + 1] = path end
 wrk.method, wrk.headers["Content-Type"] = "POST", "application/json"
-request = function() at = at %% #bodies + 1; return wrk.format(nil, nil, nil, bodies[at]) end
+request = function()
+  at = at + 1
+  return wrk.format(nil, paths[at %% #paths + 1], nil, bodies[at %% #bodies + 1])
+end
 done = function(summary, latency)
   local e = summary.errors
   io.write(string.format("RESULT %%f %%f %%f %%d\\n", summary.requests / summary.duration * 1e6,
@@ -65,12 +69,16 @@ class Server:
         assert found is not None
         return int(found[1]) * 1024 / 1e6
 
-    def load(self, bodies: Sequence[str], connections: int, seconds: int) -> Load:
-        """Runs wrk, which must be installed."""
+    def load(
+        self, bodies: Sequence[str], connections: int, seconds: int, products: Sequence[str] = ()
+    ) -> Load:
+        """Runs wrk, which must be installed; `products` are called in turn instead of this server's."""
+        own = "/" + self.url.split("/", 3)[3]
+        paths = [f"/v1/products/{name}/predict" for name in products] or [own]
         with tempfile.TemporaryDirectory() as temp:
             lines, script = Path(temp) / "bodies", Path(temp) / "post.lua"
             lines.write_text("\n".join(bodies) + "\n", encoding="utf-8")
-            script.write_text(_LUA % lines, encoding="utf-8")
+            script.write_text(_LUA % (lines, " ".join(paths)), encoding="utf-8")
             command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s", "-s", str(script), self.url]
             out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
         found = re.search(r"RESULT (\S+) (\S+) (\S+) (\d+)", out)

@@ -96,7 +96,7 @@ def all_of(spec: Spec, climbed: Climbed, train: Examples, ask: Ask) -> dict[str,
     for name in ("ngrams", "linear"):
         found.setdefault(name, METHODS.get(name)().fit(spec, train, climbed.folds, ask))
     if "fused" not in found:
-        found["fused"] = Fused().join(spec, train, climbed.folds, found)
+        found["fused"] = Fused().join(spec, train, climbed.folds, ask, found)
     return found
 
 

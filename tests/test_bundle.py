@@ -19,6 +19,7 @@ from tests.serve.parts import CARD, ToyHead, make_bundle, register
 
 from trunkline.bundle import Bundle, archive, export_bundle, freeze, import_bundle, manifest
 from trunkline.bundle.manifest import MANIFEST, REQUIRED
+from trunkline.bundle.replay import Replay
 from trunkline.errors import BundleError, TrunklineError
 from trunkline.proof import prove, render_html
 from trunkline.types import Decision
@@ -173,7 +174,7 @@ def _rewrite(folder: Path, **changes: Any) -> None:
 
 def test_a_newer_format_says_what_to_install(bundle: Bundle) -> None:
     raw = json.loads((bundle.folder / MANIFEST).read_bytes()) | {
-        "format": 2,
+        "format": manifest.FORMAT + 1,
         "trunkline": "9.1.0",
         "more": {},
     }
@@ -192,24 +193,27 @@ def test_a_format_that_is_none(bundle: Bundle, number: Any) -> None:
 
 
 def test_an_older_format_is_migrated_in_memory(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Format 2 is faked: its card has another name, and its manifest another number."""
+    """A next format is faked: its card has another content, and its manifest another number."""
 
-    def to_two(files: Mapping[str, bytes]) -> dict[str, bytes]:
+    present = manifest.FORMAT
+
+    def to_next(files: Mapping[str, bytes]) -> dict[str, bytes]:
         moved = {name: content for name, content in files.items() if name != MANIFEST}
         moved["card.md"] = b"# moved"
         old = msgspec.json.decode(files[MANIFEST], type=manifest.Manifest)
         digests = {name: manifest.sha256(content) for name, content in moved.items()}
-        new = msgspec.structs.replace(old, format=2, files=digests)
+        new = msgspec.structs.replace(old, format=present + 1, files=digests)
         moved[MANIFEST] = manifest.encode(manifest.sealed(new))
         return moved
 
-    monkeypatch.setattr(manifest, "FORMAT", 2)
-    with pytest.raises(BundleError, match="format 1 can't be read"):
+    monkeypatch.setattr(manifest, "FORMAT", present + 1)
+    with pytest.raises(BundleError, match=f"format {present} can't be read"):
         Bundle.open(bundle.folder)
-    monkeypatch.setitem(manifest.MIGRATIONS, 1, to_two)
+    monkeypatch.setitem(manifest.MIGRATIONS, present, to_next)
     before = (bundle.folder / "card.md").read_bytes()
     moved = Bundle.open(bundle.folder)
-    assert (moved.manifest.format, moved.read("card.md")) == (2, b"# moved")
+    assert (moved.manifest.format, moved.read("card.md")) == (present + 1, b"# moved")
+    assert set(moved.migrated) == {MANIFEST, "card.md"}
     assert isinstance(moved.head(), ToyHead)
     assert (bundle.folder / "card.md").read_bytes() == before
 
@@ -252,6 +256,38 @@ def test_a_head_that_cant_be_loaded(bundle: Bundle, content: bytes) -> None:
     _rewrite(bundle.folder, files={**bundle.manifest.files, "head.safetensors": manifest.sha256(content)})
     with pytest.raises(BundleError, match="head can't be loaded"):
         Bundle.open(bundle.folder, verify=False).head()
+
+
+def test_a_bundle_of_format_1_opens_and_damage_in_it_is_found(bundle: Bundle) -> None:
+    _rewrite(bundle.folder, format=1)
+    found = Bundle.open(bundle.folder)
+    assert (found.manifest.format, found.manifest.digest.answers) == (2, bundle.manifest.digest.answers)
+    assert found.replays() == []
+    assert isinstance(found.head(), ToyHead)
+    (bundle.folder / "card.md").write_text("other")
+    with pytest.raises(BundleError, match="changed"):
+        Bundle.open(bundle.folder)
+    raw = json.loads((bundle.folder / MANIFEST).read_bytes()) | {"method": "forged"}
+    (bundle.folder / MANIFEST).write_text(json.dumps(raw))
+    with pytest.raises(BundleError, match="changed"):
+        Bundle.open(bundle.folder)
+
+
+def test_replays_decide_no_answer_and_leave_no_row_in_an_export(tmp_path: Path) -> None:
+    own = Replay({"text": "my own row"}, {"status": "ok", "label": "fee"})
+    example = Replay({"text": "My card still hasn't arrived."}, {"status": "ok", "label": "card"}, example=True)
+    report = json.loads(json.dumps(prove(hotels()).as_dict()))
+    made = make_bundle(tmp_path / "v1", replays=[own, example], report=report)
+    assert made.replays() == [own, example]
+    assert made.manifest.digest.answers == make_bundle(tmp_path / "v2").manifest.digest.answers
+    for with_rows, kept in ((False, [example]), (True, [own, example])):
+        file = export_bundle(made, tmp_path / f"{with_rows}.tlb", with_rows=with_rows)
+        there = import_bundle(file, tmp_path / f"there-{with_rows}")
+        assert there.replays() == kept
+        assert there.manifest.digest.answers == made.manifest.digest.answers
+        assert (b"my own row" in (there.folder / "replay.json").read_bytes()) == with_rows
+    with pytest.raises(BundleError, match="share a name"):
+        make_bundle(tmp_path / "v3", extra_files={"replay.json": b"[]"})
 
 
 def test_a_head_of_an_unknown_format_names_the_known(tmp_path: Path) -> None:
@@ -418,6 +454,30 @@ def test_a_flipped_byte_in_an_archive(bundle: Bundle, tmp_path: Path) -> None:
     with pytest.raises(BundleError):
         import_bundle(file, tmp_path / "there")
     assert not (tmp_path / "there").exists()
+
+
+def _damaged(members: list[tuple[zipfile.ZipInfo | str, bytes]]) -> list[tuple[zipfile.ZipInfo | str, bytes]]:
+    return [(name, content[:-1] + b"#" if name == "report.json" else content) for name, content in members]
+
+
+@pytest.mark.parametrize(
+    ("change", "member", "says"),
+    [
+        (_damaged, "report.json", "changed after"),
+        (lambda members: members[:-1], "", "missing"),
+        (lambda members: [*members, ("more.txt", b"x")], "", "doesn't name"),
+        (lambda members: [*members, ("own/net", b"x"), ("own", b"x")], "", "folder's place"),
+    ],
+)
+def test_what_is_wrong_in_an_archive_is_named_by_archive_and_member(
+    bundle: Bundle, tmp_path: Path, change: Callable[[Any], Any], member: str, says: str
+) -> None:
+    file = _archive(tmp_path / "x.tlb", change(_members(bundle)))
+    with pytest.raises(BundleError, match=says) as caught:
+        import_bundle(file, tmp_path / "there")
+    assert caught.value.where == (f"{file}, {member}" if member else str(file))
+    assert "space" not in str(caught.value)
+    assert sorted(entry.name for entry in tmp_path.iterdir() if entry != bundle.folder) == ["x.tlb"]
 
 
 @pytest.mark.parametrize("content", [b"", b"not a zip", b"PK\x03\x04" + bytes(100)])

@@ -92,8 +92,53 @@ class TestCommands:
         assert result.exit_code == 2
         assert json.loads(result.stdout)["error"] == "SpecError"
 
+    @pytest.mark.parametrize(
+        "words",
+        [["predict"], ["predict", "support", "--nope"], ["nonsense"], ["trunks", "show"], ["init", "a"], []],
+    )
+    def test_a_command_line_that_cannot_be_read_is_one_object_too(self, words: list[str]) -> None:
+        result = run(*words, "--json")
+        assert result.exit_code == 2
+        said = json.loads(result.stdout)
+        assert said["error"] == "UsageError"
+        assert said["try"].startswith("trunkline") or said["try"].startswith("main")
+        assert result.stderr == ""
+
+    def test_json_behind_two_dashes_is_a_text(self) -> None:
+        result = run("predict", "nowhere", "--", "--json")
+        assert "no product here" in result.stderr
+        assert result.stdout == ""
+
+    @pytest.mark.parametrize(
+        ("stdin", "says"), [(b"", "no rows"), (b"\n \n", "no rows"), (b"[1]\n", "line 1"), (b'{"text": "\xff"}\n', "line 1")]
+    )
+    def test_stdin_that_holds_no_rows(self, stdin: bytes, says: str) -> None:
+        result = CliRunner().invoke(main, ["predict", "support"], input=stdin)
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert says in result.stderr
+
+    def test_labels_that_are_all_missing_prove_nothing(self, home: Path) -> None:
+        write_rows(home / "blank.csv", ["text", "label"], [("my parcel is late", ""), ("refund", "")])
+        result = run("evaluate", "support", "--data", "blank.csv")
+        assert result.exit_code == 2
+        assert "no test rows are left" in result.stderr
+
+    @pytest.mark.parametrize("into", ["taken", "taken/sub", "."])
+    def test_an_import_into_the_place_of_a_file(self, home: Path, into: str) -> None:
+        place = home / "import"
+        place.mkdir(exist_ok=True)
+        if not (home / "s.tlb").exists():
+            assert run("export", "support", "-o", "s.tlb").exit_code == 0
+        (place / "taken").write_text("x")
+        (place / "support").write_text("x")
+        result = run("import", "s.tlb", "--into", str(place / into))
+        assert result.exit_code == 2
+        assert str(place) in result.stderr
+        assert "space" not in result.stderr
+        assert sorted(entry.name for entry in place.iterdir()) == ["support", "taken"]
+
     def test_deploy_export_import(self, home: Path) -> None:
-        assert as_json("deploy", "support")["live"] == "v1"
+        assert as_json("deploy", "support")["version"] == "v1"
         assert as_json("export", "support", "-o", "support.tlb")["bytes"] > 1000
         assert as_json("import", "support.tlb", "--into", "other")["version"] == "v1"
         assert run("import", "support.tlb", "--into", "other").exit_code == 2
@@ -113,6 +158,13 @@ class TestCommands:
         assert any("comment" in note for note in found["notes"])
         assert run("validate", "mine").exit_code == 0
         assert run("init", "neither").exit_code == 2
+        assert run("init", "both", "--template", "intent", "--label", "topic").exit_code == 2
+
+    def test_init_in_the_folder_one_stands_in(self, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        (home / "here").mkdir()
+        monkeypatch.chdir(home / "here")
+        assert run("init", ".", "--template", "intent").exit_code == 0
+        assert as_json("config", ".")["name"] == "here"
 
     def test_help_names_every_command(self) -> None:
         said = run("--help").stdout
@@ -134,3 +186,21 @@ def test_ctrl_c_during_training_leaves_no_half_bundle(tmp_path: Path) -> None:
     assert process.returncode == 130, first + rest
     assert "the last good state is untouched" in rest
     assert product.shelf.versions() == []
+
+
+def test_a_reader_that_has_seen_enough_ends_it_quietly(tmp_path: Path) -> None:
+    text_product(tmp_path / "support", rows=60)
+    env = {**os.environ, "TRUNKLINE_CACHE": str(tmp_path / "cache")}
+    command = [sys.executable, "-m", "trunkline"]
+    subprocess.run([*command, "train", "support"], cwd=tmp_path, env=env, check=True, capture_output=True, timeout=100)
+    write_rows(tmp_path / "many.csv", ["text"], [(f"parcel {i}",) for i in range(3000)])
+    with subprocess.Popen(
+        [*command, "predict", "support", "--file", "many.csv"],
+        cwd=tmp_path, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert json.loads(process.stdout.readline())["label"] == "delivery"
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait(timeout=60) == 141

@@ -72,11 +72,14 @@ def test_every_key_is_described() -> None:
 
 
 def test_toml_examples_are_valid_products() -> None:
+    products = set()
     for page in PAGES:
         for mark, body in blocks(page.read_text(encoding="utf-8"), "toml"):
             raw = tomllib.loads(body)
             if "task" in raw and mark != "not a product":
                 parse_spec(raw, where=str(page))
+                products.add(page.name)
+    assert {page.name for page in READMES} <= products
 
 
 # ---- commands -----------------------------------------------------------------------------------

@@ -42,3 +42,8 @@ def test_nearest() -> None:
     assert nearest("txt", ["text", "label"]) == "did you mean 'text'?"
     assert nearest("zzz", ["text", "label"]) == "known: label, text"
     assert nearest("zzz", []) == "none are known"
+
+
+def test_the_nearest_name_whatever_its_case() -> None:
+    assert nearest("a", ["A", "other"]) == "did you mean 'A'?"
+    assert nearest("Texts", ["text", "TEXT2"]) == "did you mean 'text'?"

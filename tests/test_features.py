@@ -48,13 +48,14 @@ def test_known_rows_are_not_computed_again(tmp_path: Path) -> None:
 
 
 def test_a_trunk_loads_only_for_new_rows(tmp_path: Path) -> None:
-    Features(tmp_path).ask({"trunk:hash": HashTrunk()})([Call("trunk:hash", TEXTS)])
+    (first,) = Features(tmp_path).ask({"trunk:hash": HashTrunk()})([Call("trunk:hash", TEXTS)])
 
     class Unloadable(HashTrunk):
         def load(self) -> HashTrunk:
             raise AssertionError("loaded for rows that are known")
 
-    Features(tmp_path).ask({"trunk:hash": Unloadable()})([Call("trunk:hash", TEXTS)])
+    (again,) = Features(tmp_path).ask({"trunk:hash": Unloadable()})([Call("trunk:hash", TEXTS)])
+    assert again.tobytes() == first.tobytes()
 
 
 def test_tokens_pass_through(tmp_path: Path) -> None:

@@ -35,10 +35,18 @@ NAMES = ["red", "green"]
         (["a|b", "a", "b|c", "c", ""], "multilabel"),
         (["价格、服务", "服务", "价格", "环境、服务"], "multilabel"),
         (["red, large", "blue, small"], "classify"),
+        (["|red||large|", "|blue|"], "multilabel"),
+        ([f"|{i % 7}||{i}|" for i in range(60)], "multilabel"),
     ],
 )
 def test_task(cells: list[Any], task: str) -> None:
     assert guess(text=TEXTS, label=cells).task == task
+
+
+def test_labels_between_signs_are_counted_clean() -> None:
+    found = guess(text=TEXTS, label=["|红||large|", "|blue|"])
+    assert found.separator == "|"
+    assert "several of 3 labels" in found.notes[0]
 
 
 def test_separator_is_written_down() -> None:

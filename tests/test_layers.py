@@ -17,8 +17,8 @@ ROOT = Path(trunkline.__file__).parent
 # The line, left to right: a module may import what stands before it, and its own package.
 ORDER = (
     "errors", "types", "registry", "files", "terminal", "spec", "metrics", "inputs", "data", "engines", "trunks",
-    "program", "segments", "features", "desk", "tasks", "columns", "lexical", "heads", "methods", "proof", "bundle", "shelf",
-    "views", "train", "serve", "product", "guess", "init", "demo", "cli",
+    "program", "segments", "features", "desk", "tasks", "columns", "lexical", "heads", "methods", "proof", "bundle", "record", "shelf",
+    "views", "train", "store", "serve", "client", "product", "deploying", "guess", "init", "demo", "keys", "cli",
 )  # fmt: skip
 
 # Imports that point to the right on purpose. spec: names are checked against the doors, which are light.

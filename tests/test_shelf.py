@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.serve.parts import make_bundle, make_product, register
@@ -138,15 +139,139 @@ def test_prune_keeps_the_newest_and_the_live(tmp_path: Path) -> None:
 def test_a_damaged_record(tmp_path: Path, content: bytes) -> None:
     shelf = make_product(tmp_path)
     (shelf.home / "shelf.json").write_bytes(content)
-    with pytest.raises(BundleError, match="damaged"):
-        shelf.live()
+    with pytest.raises(BundleError, match="damaged") as caught:
+        shelf.check()
+    assert "remove it" in caught.value.hint
+    (shelf.home / "shelf.json").unlink()  # the hint's remedy
+    shelf.check()
+    assert shelf.set_live("v1").version == "v1"
+    assert shelf.reserve() == "v2"
+
+
+def test_a_file_in_the_bundles_place(tmp_path: Path) -> None:
+    (tmp_path / "bundles").write_text("x")
+    with pytest.raises(BundleError, match="in the bundles' place"):
+        Shelf(tmp_path).check()
+
+
+@pytest.mark.parametrize("damage", ["flip", "gone"])
+def test_a_damaged_bundle_that_serves_is_found_before_training(tmp_path: Path, damage: str) -> None:
+    shelf = make_product(tmp_path)
+    make_product(tmp_path)
+    shelf.set_live("v1")
+    shelf.check()
+    if damage == "flip":
+        (shelf.folder("v1") / "card.md").write_text("other")
+    else:
+        shelf.folder("v1").rename(tmp_path / "elsewhere")
+    with pytest.raises(BundleError, match="v1 serves, but") as caught:
+        shelf.check()
+    assert f"trunkline deploy {shelf.product}" in caught.value.hint
+    shelf.set_live("v2")  # the hint's remedy
+    shelf.check()
 
 
 def test_a_newer_record(tmp_path: Path) -> None:
     shelf = make_product(tmp_path)
-    (shelf.home / "shelf.json").write_bytes(b'{"format": 2}')
+    (shelf.home / "shelf.json").write_bytes(b'{"format": 3, "more": 1}')
     with pytest.raises(BundleError, match="newer"):
         shelf.live()
+
+
+def test_a_record_of_format_1_knows_what_was_live_before(tmp_path: Path) -> None:
+    shelf = make_product(tmp_path)
+    make_product(tmp_path)
+    past = [{"when": "2024-01-01", "who": "me", "version": v, "passed": True} for v in ("v1", "v2", "v2")]
+    old = {"format": 1, "next": 3, "live": "v2", "deployments": past}
+    (shelf.home / "shelf.json").write_text(json.dumps(old))
+    record = shelf.record()
+    assert (record.format, record.live, record.previous, record.canary, record.shadow) == (2, "v2", "v1", None, None)
+    assert shelf.rollback().version == "v1"
+    assert json.loads((shelf.home / "shelf.json").read_bytes())["format"] == 2
+
+
+def test_rollback_returns_to_what_was_live_before_and_no_further(tmp_path: Path) -> None:
+    shelf = make_product(tmp_path)
+    make_product(tmp_path)
+    shelf.set_live("v1")
+    with pytest.raises(BundleError, match="nothing to roll back to"):
+        shelf.rollback()
+    shelf.set_live("v2")
+    shelf.set_live("v2")  # the same again forgets nothing
+    assert shelf.rollback("it was slow").version == "v1"
+    assert (shelf.live(), shelf.record().previous) == ("v1", None)
+    entry = shelf.record().deployments[-1]
+    assert (entry.how, entry.role, entry.version, entry.reason) == ("rollback", "live", "v1", "it was slow")
+    with pytest.raises(BundleError, match="nothing to roll back to"):  # never back to the bad one by accident
+        shelf.rollback()
+
+
+def test_a_canary_has_a_share_and_a_rollback_ends_it_first(tmp_path: Path) -> None:
+    shelf = make_product(tmp_path)
+    for _ in range(2):
+        make_product(tmp_path)
+    with pytest.raises(BundleError, match="no other live version"):
+        shelf.set_canary(0.1, "v2")
+    shelf.set_live("v1")
+    shelf.set_live("v2")
+    for share in (0, 1, -0.1, 1.5):
+        with pytest.raises(BundleError, match="between 0 and 100"):
+            shelf.set_canary(share, "v3")
+    with pytest.raises(BundleError, match="no other live version"):
+        shelf.set_canary(0.1, "v2")
+    shelf.set_canary(0.1, "v3")
+    shelf.set_shadow("v1")
+    record = shelf.record()
+    assert (record.live, record.previous, record.shadow) == ("v2", "v1", "v1")
+    assert record.canary is not None
+    assert (record.canary.version, record.canary.share) == ("v3", 0.1)
+    assert [(e.version, e.role, e.share) for e in record.deployments[-2:]] == [
+        ("v3", "canary", 0.1),
+        ("v1", "shadow", None),
+    ]
+    assert shelf.prune(1) == []  # all have a role
+    assert (shelf.rollback().version, shelf.record().canary, shelf.live()) == ("v2", None, "v2")
+    assert (shelf.rollback().version, shelf.record().shadow) == ("v1", None)
+
+
+def test_the_server_s_own_changes_hold_only_for_the_canary_that_was_measured(tmp_path: Path) -> None:
+    shelf = make_product(tmp_path)
+    for _ in range(2):
+        make_product(tmp_path)
+    shelf.set_live("v1")
+    shelf.set_canary(0.5, "v2")
+    assert not shelf.promote("v3", "all rules held", {})
+    assert not shelf.withdraw("v3", "a rule held", {})
+    assert shelf.withdraw("v2", "error_rate.low > 0.01", {"error_rate.low": 0.2})
+    assert not shelf.withdraw("v2", "again", {})
+    entry = shelf.record().deployments[-1]
+    assert (entry.how, entry.role, entry.figures) == ("rollback", "canary", {"error_rate.low": 0.2})
+    shelf.set_canary(0.5, "v3")
+    assert shelf.promote("v3", "all rules held", {"requests": 1000})
+    assert (shelf.live(), shelf.record().previous, shelf.record().canary) == ("v3", "v1", None)
+
+
+def test_a_failed_bundle_takes_no_role_without_a_reason(tmp_path: Path) -> None:
+    shelf = make_product(tmp_path)
+    shelf.set_live("v1")
+    make_product(tmp_path, passed=False)
+    with pytest.raises(GateFailed):
+        shelf.set_canary(0.1, "v2")
+    with pytest.raises(GateFailed):
+        shelf.set_shadow("v2")
+    shelf.set_canary(0.1, "v2", override=True, reason="a pilot")
+    assert shelf.served("v2", shelf.record()).version == "v2"
+    assert shelf.promote("v2", "all rules held", {})  # the override holds
+    assert shelf.pin()[0].version == "v2"
+
+
+@pytest.mark.parametrize("other", [{"inputs": {"text": "text", "more": "text"}}, {"task": "classify"}])
+def test_a_canary_must_read_the_live_one_s_rows(tmp_path: Path, other: dict[str, Any]) -> None:
+    shelf = make_product(tmp_path)
+    shelf.set_live("v1")
+    make_product(tmp_path, **({"inputs": other["inputs"]} if "inputs" in other else {"spec": other}))
+    with pytest.raises(BundleError, match="can't answer the rows of v1"):
+        shelf.set_canary(0.1, "v2")
 
 
 def test_two_at_once(tmp_path: Path) -> None:

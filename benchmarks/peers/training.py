@@ -6,13 +6,13 @@ import csv
 import json
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from benchmarks.peers.e5_folder import made
 from benchmarks.peers.jobs import JOBS, WORK, Job, Scores, judged
 from benchmarks.peers.venvs import PEERS, peer, python
 from benchmarks.serving import COMMAND, DATA, GATE_FAILED
@@ -69,9 +69,7 @@ def hand_training(job: Job) -> tuple[str, ...]:
 def setfit(name: str) -> dict[str, Any]:
     """Its library on our encoder's weights, as 32-bit floats in torch: minutes a job."""
     peer("setfit", PEERS["setfit"])
-    encoder = WORK / "e5"
-    if not (encoder / "modules.json").exists():
-        subprocess.run([sys.executable, "-m", "benchmarks.peers.e5_folder", str(encoder)], check=True)
+    encoder = made()
     job = next(job for job in JOBS if job.name == name)
     assert job.text is not None
     folder = job.folder("setfit")

@@ -44,7 +44,7 @@ def install() -> dict[str, Any]:
     return {
         "mb": {tool: _mib(WORK / "venvs" / tool) for tool in made},
         "s": {tool: one["s"] for tool, one in made.items()},
-        "versions": "; ".join(f"{tool}: {', '.join(_versions(tool))}" for tool in PEERS),
+        "versions": "; ".join(f"{tool}: {', '.join(versions(tool))}" for tool in PEERS),
     }
 
 
@@ -73,7 +73,7 @@ def _is_pip(path: Path) -> bool:
     return any(part == "pip" or part.startswith("pip-") for part in path.parts)
 
 
-def _versions(tool: str) -> list[str]:
+def versions(tool: str) -> list[str]:
     main = {"hand": ("scikit-learn", "fastapi"), "setfit": ("setfit", "sentence-transformers", "torch"),
             "autogluon": ("autogluon.tabular",)}  # fmt: skip
     code = f"from importlib.metadata import version\nfor p in {main[tool]!r}: print(p, version(p))"

@@ -15,15 +15,23 @@ from trunkline.engines.threads import limit_blas
 
 if TYPE_CHECKING:
     from trunkline.bundle import Bundle as Bundle
+    from trunkline.client import AsyncClient as AsyncClient
+    from trunkline.client import Client as Client
     from trunkline.errors import TrunklineError as TrunklineError
     from trunkline.product import Product as Product
 
 __version__ = "0.1.0"
-__all__ = ["Bundle", "Product", "TrunklineError", "__version__"]
+__all__ = ["AsyncClient", "Bundle", "Client", "Product", "TrunklineError", "__version__"]
 
 limit_blas()  # before anything here imports numpy: spinning BLAS threads more than halve the speed
 
-_HOMES = {"Bundle": "trunkline.bundle", "Product": "trunkline.product", "TrunklineError": "trunkline.errors"}
+_HOMES = {
+    "AsyncClient": "trunkline.client",
+    "Bundle": "trunkline.bundle",
+    "Client": "trunkline.client",
+    "Product": "trunkline.product",
+    "TrunklineError": "trunkline.errors",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -1,46 +1,78 @@
 """The commands. Each is a few lines that call the library; anything printed and any exit code is here.
 
-Exit codes: 0 done, 2 an error, 3 trained but the gate failed, 130 interrupted.
+Exit codes: 0 done, 2 an error, 3 trained but the gate failed, 130 interrupted, 141 nobody reads on.
 """
 
 from __future__ import annotations
 
 import functools
+import itertools
+import os
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
 from trunkline import __version__
-from trunkline.errors import GateFailed, TrunklineError
+from trunkline.errors import DataError, GateFailed, TrunklineError
+from trunkline.keys import keys
 
 if TYPE_CHECKING:
     from trunkline.product import Product
 
 F = TypeVar("F", bound=Callable[..., Any])
 _JSON = "trunkline.json"
+_PIPE_CLOSED = 141  # 128 + SIGPIPE, what a shell reports
 FOLDER = click.argument("folder", type=click.Path(path_type=Path))
 
 
 class Commands(click.Group):
-    """Turns every TrunklineError into its lines (or a JSON object) and its exit code."""
+    """Turns every error into its lines (or, with --json, an object) and its exit code."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        # Noted before anything is parsed: a command line that can't be parsed is an error to print too.
+        ctx.meta[_JSON] = "--json" in itertools.takewhile(lambda word: word != "--", args)
+        with _told(ctx):
+            return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
-        try:
+        with _told(ctx):
             return super().invoke(ctx)
-        except TrunklineError as error:
-            from trunkline.terminal import error_lines
 
-            if ctx.meta.get(_JSON):
-                _print_json(error.as_dict())
-            else:
-                click.echo(error_lines(error, sys.stderr), err=True)
-            ctx.exit(error.exit_code)
-        except KeyboardInterrupt:
-            click.echo("\nstopped; the last good state is untouched", err=True)
-            ctx.exit(130)
+
+@contextmanager
+def _told(ctx: click.Context) -> Iterator[None]:
+    try:
+        yield
+    except TrunklineError as error:
+        _tell(ctx, error)
+    except click.UsageError as error:
+        if not ctx.meta[_JSON]:
+            raise  # click prints it, with the command's usage
+        hint = f"{(error.ctx or ctx).command_path} --help"
+        _print_json({"error": "UsageError", "what": error.format_message(), "try": hint})
+        ctx.exit(error.exit_code)
+    except BrokenPipeError:  # the reader has seen enough, as `head` has
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  what Python flushes at its end
+        ctx.exit(_PIPE_CLOSED)
+    except OSError as error:
+        _tell(ctx, TrunklineError("this can't be read or written", where=str(error.filename or ""), found=str(error.strerror or error)))
+    except KeyboardInterrupt:
+        click.echo("\nstopped; the last good state is untouched", err=True)
+        ctx.exit(130)
+
+
+def _tell(ctx: click.Context, error: TrunklineError) -> NoReturn:
+    from trunkline.terminal import error_lines
+
+    if ctx.meta[_JSON]:
+        _print_json(error.as_dict())
+    else:
+        click.echo(error_lines(error, sys.stderr), err=True)
+    ctx.exit(error.exit_code)
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -50,13 +82,7 @@ def main() -> None:
 
 
 def as_json(command: F) -> F:
-    def note(ctx: click.Context, param: click.Parameter, value: bool) -> bool:
-        ctx.meta[_JSON] = value  # shared with the group, which prints errors
-        return value
-
-    return click.option(
-        "--json", "json_", is_flag=True, is_eager=True, callback=note, help="One JSON object on stdout."
-    )(command)
+    return click.option("--json", "json_", is_flag=True, help="One JSON object on stdout.")(command)
 
 
 def _print_json(value: Any) -> None:
@@ -89,11 +115,14 @@ def init(folder: Path, template: str | None, source: Path | None, label: str | N
     """Make a product: product.toml, rows and a README."""
     from trunkline.init import init_from_file, init_from_template
 
+    name = folder.resolve().name  # so that `.` is the folder one stands in
+    if template is not None and (label is not None or inputs):
+        raise click.UsageError("--label and --input go with --from; a template has its own")
     if source is not None and template is None:
-        guess = init_from_file(folder, folder.name, source, label, list(inputs) or None)
+        guess = init_from_file(folder, name, source, label, list(inputs) or None)
         files, notes = guess.files, list(guess.notes)
     elif template is not None and source is None:
-        files, notes = init_from_template(folder, folder.name, template), []
+        files, notes = init_from_template(folder, name, template), []
     else:
         raise click.UsageError("give either --template NAME or --from FILE")
     lines = [*notes, *(f"wrote {file}" for file in files), f"next: trunkline train {folder}"]
@@ -199,29 +228,90 @@ def _rows(folder: Path, text: str | None, file: Path | None) -> Iterable[Mapping
         return product.rows_of(file)
     from trunkline.data.sources.jsonl import rows_of_lines
 
-    return rows_of_lines(sys.stdin, "stdin")
+    rows = rows_of_lines(sys.stdin.buffer, "stdin")
+    first = next(rows, None)
+    if first is None:
+        raise DataError(
+            "there are no rows",
+            where="stdin",
+            wanted="one JSON object a line",
+            hint=f'or ask one text: trunkline predict {folder} "..."',
+        )
+    return itertools.chain([first], rows)
 
 
 @main.command()
 @FOLDER
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="Port to listen on.")
-def serve(folder: Path, host: str, port: int) -> None:
+@click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 64), help="Processes that answer.")
+@click.option("--certificate", type=click.Path(path_type=Path), help="TLS: certificate chain, a PEM file.")
+@click.option("--key", type=click.Path(path_type=Path), help="TLS: its private key, a PEM file.")
+@click.option("--store", help="Address of the store of keys; default: the one in FOLDER, if there is one.")
+def serve(
+    folder: Path, host: str, port: int, workers: int, certificate: Path | None, key: Path | None, store: str | None
+) -> None:
     """Serve every product below FOLDER: API, docs at /docs."""
     from trunkline.serve.run import serve as run
 
-    run(folder, host=host, port=port)
+    run(folder, host=host, port=port, workers=workers, certificate=certificate, key=key, store=store)
 
 
 @main.command()
 @FOLDER
 @click.argument("version", required=False)
+@click.option("--canary", metavar="SHARE", help="Only for a share of the end users, like 10%.")
+@click.option("--shadow", is_flag=True, help="Ask it too and compare; its answers are never returned.")
 @click.option("--override", metavar="REASON", help="Deploy although the gate failed; kept on record.")
 @as_json
-def deploy(folder: Path, version: str | None, override: str | None, json_: bool) -> None:
-    """Name the bundle that serves: VERSION, or the newest."""
-    live = _product(folder).deploy(version, override).version
-    _emit(json_, {"live": live}, f"{live} serves from the next start of the server")
+def deploy(
+    folder: Path, version: str | None, canary: str | None, shadow: bool, override: str | None, json_: bool
+) -> None:
+    """Name the bundle that serves: VERSION, or the newest. A running server follows within seconds."""
+    from trunkline import deploying
+
+    _product(folder)
+    share = deploying.share(canary) if canary is not None else None
+    done = deploying.deploy(folder, version, canary=share, shadow=shadow, override=override)
+    _emit(json_, done, f"{done['version']} is {done['role']}; a running server follows within seconds")
+
+
+@main.command()
+@FOLDER
+@click.option("--reason", default="", help="Kept on record.")
+@as_json
+def rollback(folder: Path, reason: str, json_: bool) -> None:
+    """End a canary; without one, return to what was live before."""
+    from trunkline import deploying
+
+    done = deploying.rollback(folder, reason)
+    _emit(json_, done, f"{done['live']} is live; a running server follows within seconds")
+
+
+@main.command()
+@click.argument("folder", type=click.Path(path_type=Path), default=".")
+@as_json
+def status(folder: Path, json_: bool) -> None:
+    """What serves in every product at or below FOLDER, and the newest changes."""
+    from trunkline import deploying
+    from trunkline.views import status_text
+
+    found = deploying.status(folder)
+    _emit(json_, found, status_text(found))
+
+
+@main.command()
+@FOLDER
+@click.argument("first")
+@click.argument("second")
+@as_json
+def compare(folder: Path, first: str, second: str, json_: bool) -> None:
+    """Two versions by their own reports, before any traffic."""
+    from trunkline import deploying
+    from trunkline.views import compare_text
+
+    found = deploying.compare(folder, first, second)
+    _emit(json_, found, compare_text(found))
 
 
 @main.command()
@@ -311,3 +401,6 @@ def demo(folder: Path, keep: bool, json_: bool) -> None:
             process.wait()
     if json_:
         _print_json({"products": [bundle_dict(t.bundle) for t in trained], "asked": asked})
+
+
+main.add_command(keys)

@@ -1,10 +1,12 @@
 """Where training and prediction get heavy compute on this machine: the trunks that specs name, with the
-feature cache before them. A trunk is loaded when the first row is asked for that the cache doesn't hold.
+feature cache before them, and a product's own networks. A trunk is loaded when the first row is asked for that the cache doesn't hold.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import ChainMap
+from collections.abc import Mapping, MutableMapping
+from typing import cast
 
 from trunkline.features import Features
 from trunkline.spec import Spec
@@ -31,24 +33,27 @@ class Desk:
         self.features = features if features is not None else Features()
         self._trunks = _Trunks()
 
-    def ask(self, progress: Progress = SILENT) -> Ask:
-        """Through the cache; rows that are new are computed, kept, and shown as progress."""
-        return self.features.ask(self._trunks, progress)
+    def ask(self, progress: Progress = SILENT, own: Mapping[str, Trunk] | None = None) -> Ask:
+        """Through the cache; rows that are new are computed, kept, and shown as progress.
 
-    def ask_uncached(self) -> Ask:
+        own: "own:<name>" -> a network that only this product has.
+        """
+        return self.features.ask(self._with(own), progress)
+
+    def ask_uncached(self, own: Mapping[str, Trunk] | None = None) -> Ask:
         """Straight through the engines: what a server would do."""
-        return self.features.ask_uncached(self._trunks)
+        return self.features.ask_uncached(self._with(own))
+
+    def _with(self, own: Mapping[str, Trunk] | None) -> Mapping[str, Trunk]:
+        """`own` first: what it lacks is looked for among the trunks."""
+        return ChainMap(cast(MutableMapping[str, Trunk], own), self._trunks) if own else self._trunks
 
     def cards(self, spec: Spec) -> list[EngineCard]:
         """The trunks that this product's inputs may use."""
         named = {name for kind in spec.inputs.values() if (name := trunk_of(spec, kind)) is not None}
         return [self._trunks[PREFIX + name].card for name in sorted(named)]
 
-    def token_cost(self, spec: Spec) -> tuple[Callable[[str], int] | None, int]:
-        """(tokens of a text, tokens the trunk reads). The first is None while the engine isn't
-        loaded: counting alone is not worth the second that loading takes."""
-        for card in self.cards(spec):
-            if card.kind == "text" and card.max_tokens:
-                engine = self.features.loaded(card)
-                return (engine.cost if engine else None), card.max_tokens
-        return None, 512
+    def max_tokens(self, spec: Spec) -> int:
+        """What the product's trunk reads of a text; 512 where it has none."""
+        limits = (card.max_tokens for card in self.cards(spec) if card.kind == "text" and card.max_tokens)
+        return next(limits, 512)

@@ -108,7 +108,8 @@ class RequestError(TrunklineError):
 def nearest(name: str, known: Iterable[str]) -> str:
     """A hint naming the known name closest to `name`, or listing the known ones."""
     names = sorted(known)
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    plain = {one.casefold(): one for one in reversed(names)}
+    close = difflib.get_close_matches(name.casefold(), plain, n=1, cutoff=0.5)
     if close:
-        return f"did you mean {close[0]!r}?"
+        return f"did you mean {plain[close[0]]!r}?"
     return f"known: {', '.join(names[:20])}" if names else "none are known"

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trunkline.inputs import KINDS
+from trunkline.inputs.tensors import item_key
 from trunkline.program import merged
 from trunkline.segments import Segments
 from trunkline.terminal import SILENT, Progress
@@ -96,13 +96,9 @@ class Features:
                 self._loaded[trunk.card.fingerprint] = trunk.load()
             return self._loaded[trunk.card.fingerprint]
 
-    def loaded(self, card: EngineCard) -> Engine | None:
-        """The engine behind a card if it is in memory already."""
-        return self._loaded.get(card.fingerprint)
-
     def key(self, card: EngineCard, item: Value) -> bytes:
         """16 bytes that name an item; equal items of one kind have equal keys."""
-        return KINDS.get(card.kind)().key(item)
+        return item_key(card.kind)(item)
 
     def rows(
         self, card: EngineCard, call: Call, keys: Sequence[bytes], compute: Callable[[Call], Any]

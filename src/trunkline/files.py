@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -146,12 +147,21 @@ def _sync(path: Path) -> None:
         os.close(handle)
 
 
+_REMEDIES = {
+    errno.ENOSPC: "free some space",
+    errno.EDQUOT: "free some space",
+    errno.EACCES: "check the folder's permissions",
+    errno.EPERM: "check the folder's permissions",
+    errno.EROFS: "choose a folder that may be written to",
+}
+
+
 def _cannot_write(path: Path, error: OSError) -> TrunklineError:
     return TrunklineError(
         f"can't write {path.name}",
         where=str(path),
         found=error.strerror or str(error),
-        hint="free some space, or check the folder's permissions; nothing was changed",
+        hint=f"{_REMEDIES.get(error.errno or 0, 'check the path')}; nothing was changed",
     )
 
 

@@ -130,10 +130,13 @@ def _multilabel(label: str, separator: str, texts: Sequence[str]) -> Guessed:
 def _separator(texts: Sequence[str]) -> str | None:
     """A sign that splits many cells into short parts, most of which come back in other cells.
 
-    So "red, large" and "blue, small" stay whole, and so do numbers with commas.
+    So "red, large" and "blue, small" stay whole, and so do numbers with commas. Cells that all stand
+    between two signs ("|red||large|", "|blue|") are lists whatever their parts.
     """
     whole = set(texts)
     for sign in SEPARATORS:
+        if all(len(text) > 2 and text.startswith(sign) and text.endswith(sign) for text in whole):
+            return sign
         split = [text for text in texts if sign in text]
         if len(split) < max(2, 0.05 * len(texts)) or _all_numbers(split):
             continue

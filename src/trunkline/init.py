@@ -143,7 +143,7 @@ def _sample(file: Path) -> list[Mapping[str, Any]]:
     from trunkline.data.read import open_path
 
     if not file.is_file():
-        known = [f.name for f in file.parent.iterdir()] if file.parent.is_dir() else []
+        known = [f.name for f in file.parent.iterdir() if f.is_file()] if file.parent.is_dir() else []
         raise DataError(
             "this file does not exist" if not file.exists() else "this is not a file",
             where=str(file),

@@ -14,6 +14,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Self
 
 import numpy as np
@@ -25,6 +26,7 @@ from trunkline.types import Arrays, Ints
 MAX_CHARS = 20_000  # of one text; what lies behind isn't read, so that one text can't take minutes
 _CHAR_N = (3, 4)
 _CJK_N = (1, 3)
+_SHORT = 2_000  # characters of a row whose n-grams are remembered
 _CHUNK = 4_000_000  # characters hashed at once: bounds memory, never the result
 
 _SPACE = 32
@@ -70,6 +72,18 @@ def count_ngrams(texts: Sequence[Sequence[str]]) -> Counts:
         return Counts(np.empty(0, np.int64), np.empty(0, np.uint32), np.empty(0, np.int64), n)
     row, name, count = (np.concatenate(p) for p in zip(*parts, strict=True))
     return Counts(row, name, count, n)
+
+
+def counts_of(texts: Sequence[Sequence[str]]) -> Counts:
+    """`count_ngrams`, remembered for single short rows: a hundred products that read one text count once."""
+    if len(texts[0]) == 1 and sum(len(column[0]) for column in texts) <= _SHORT:
+        return _counted(tuple(column[0] for column in texts))
+    return count_ngrams(texts)
+
+
+@lru_cache(maxsize=256)
+def _counted(row: tuple[str, ...]) -> Counts:
+    return count_ngrams([[text] for text in row])
 
 
 def _parts(texts: Sequence[Sequence[str]], n: int) -> Iterator[tuple[Ints, Hashes, Ints]]:

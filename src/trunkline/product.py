@@ -76,8 +76,9 @@ class Product:
         from trunkline.serve.answer import predict
         from trunkline.serve.catalog import ready
 
-        served = ready(self.bundle(version))
-        ask, left = self.desk.ask(), iter(rows)
+        bundle = self.bundle(version)
+        served = ready(bundle)
+        ask, left = self.desk.ask(own=bundle.engines), iter(rows)
         start = 0
         while batch := list(islice(left, BATCH)):
             yield from predict(served, batch, ask, start=start)

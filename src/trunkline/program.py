@@ -11,49 +11,65 @@ from typing import Any
 
 import numpy as np
 
-from trunkline.types import Ask, Call, Outputs, Prediction, Program, Value
+from trunkline.types import Ask, Call, End, Outputs, Steps, Value
 
 Key = Callable[[Call, Value], bytes]
 
 
-def drive(programs: Sequence[Program], ask: Ask) -> list[Prediction | Exception]:
-    """Run programs to their ends in lockstep, so that calls of all products meet in one `ask`.
+def together(programs: Sequence[Steps[End]]) -> Steps[list[End | Exception]]:
+    """Many programs as one, stepped in lockstep; it ends in their ends, in order.
 
-    A program that raises ends with its exception in its place; the others go on. An exception of
-    `ask` itself ends every program that was waiting for it.
+    A program that raises ends with its exception in its place; the others go on. An exception thrown in
+    (the calls could not be answered) ends every program that was waiting.
     """
-    results: list[Prediction | Exception | None] = [None] * len(programs)
+    ends: dict[int, End | Exception] = {}
     waiting: dict[int, Sequence[Call]] = {}
     for i, program in enumerate(programs):
-        _step(i, program, None, waiting, results)
+        _step(i, program, None, waiting, ends)
     while waiting:
         asked, waiting = waiting, {}
-        flat = [call for calls in asked.values() for call in calls]
         try:
-            outputs = iter(ask(flat))
+            outputs = iter((yield [call for calls in asked.values() for call in calls]))
         except Exception as error:  # noqa: BLE001 - each waiting product answers with it
             for i in asked:
                 programs[i].close()
-                results[i] = error
+                ends[i] = error
             break
         for i, calls in asked.items():
-            _step(i, programs[i], [next(outputs) for _ in calls], waiting, results)
-    return [r if r is not None else RuntimeError("program never ended") for r in results]
+            _step(i, programs[i], [next(outputs) for _ in calls], waiting, ends)
+    return [ends[i] for i in range(len(programs))]
+
+
+def drive(programs: Sequence[Steps[End]], ask: Ask) -> list[End | Exception]:
+    """Run programs to their ends `together`, so that calls of all products meet in one `ask`."""
+    joint = together(programs)
+    try:
+        calls = next(joint)
+        while True:
+            try:
+                outputs = ask(calls)
+            except Exception as error:  # noqa: BLE001 - becomes the answer of every program that waited
+                calls = joint.throw(error)
+            else:
+                calls = joint.send(outputs)
+    except StopIteration as end:
+        ends: list[End | Exception] = end.value
+        return ends
 
 
 def _step(
     i: int,
-    program: Program,
+    program: Steps[End],
     outputs: Outputs | None,
     waiting: dict[int, Sequence[Call]],
-    results: list[Prediction | Exception | None],
+    ends: dict[int, End | Exception],
 ) -> None:
     try:
         waiting[i] = next(program) if outputs is None else program.send(outputs)
     except StopIteration as end:
-        results[i] = end.value
+        ends[i] = end.value
     except Exception as error:  # noqa: BLE001 - becomes this product's answer
-        results[i] = error
+        ends[i] = error
 
 
 def merged(run: Callable[[Call], Any], key: Key) -> Ask:
@@ -101,7 +117,7 @@ def _run_route(
         )
 
 
-def one(program: Program, ask: Ask) -> Prediction:
+def one(program: Steps[End], ask: Ask) -> End:
     """Drive a single program; its exception is raised."""
     result = drive([program], ask)[0]
     if isinstance(result, Exception):

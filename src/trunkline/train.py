@@ -6,19 +6,24 @@ This file has the order and no logic of its own; each station is one function of
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from trunkline.bundle import Bundle, freeze
+from trunkline.bundle.replay import record
 from trunkline.data.checks import check_data, leaks, with_wrong_labels
 from trunkline.data.loaded import Loaded
 from trunkline.data.read import open_path, read_examples, read_rows
 from trunkline.desk import Desk
+from trunkline.engines.own import OwnNetwork
 from trunkline.errors import DataError
 from trunkline.files import folder_lock
 from trunkline.methods import METHODS
-from trunkline.methods.ladder import Climbed, climb, learning_curve
+from trunkline.methods.curve import learning_curve
+from trunkline.methods.ladder import Climbed, climb
+from trunkline.methods.onnx import may_have_seen, network_files, own_networks
 from trunkline.methods.text_rows import size_of
+from trunkline.metrics.traffic import known_figures
 from trunkline.program import one
 from trunkline.proof import (
     Report,
@@ -71,6 +76,7 @@ class Line:
     folder: Path
     desk: Desk
     progress: Progress = SILENT
+    networks: Mapping[str, OwnNetwork] = field(default_factory=dict)  # that only this product has
 
     @property
     def task(self) -> Task:
@@ -78,7 +84,7 @@ class Line:
 
     @property
     def ask(self) -> Ask:
-        return self.desk.ask(self.progress)
+        return self.desk.ask(self.progress, self.networks)
 
 
 def train(line: Line) -> Bundle:
@@ -88,7 +94,9 @@ def train(line: Line) -> Bundle:
     SpecError, TrainError, TrunkError, or BusyError while another training runs in the folder.
     """
     with folder_lock(line.folder / WORK, "training"):
-        watch = Stopwatch()
+        watch, shelf = Stopwatch(), Shelf(line.folder)
+        shelf.check()
+        line = replace(line, networks=own_networks(line.spec, line.folder))
         checked = check(line)
         train_rows = checked.loaded.train
         stop_on_faults(checked.report, line.folder)
@@ -97,7 +105,6 @@ def train(line: Line) -> Bundle:
         line.progress.station("learn", f"{climbed.method}, {len(climbed.rungs)} tried")
         decision = line.task.calibrate(line.spec, train_rows, climbed.candidate.out_of_fold)
         watch.lap("learn")
-        shelf = Shelf(line.folder)
         bundle = shelf.add(
             lambda place, version: pack(line, checked, climbed, decision, watch, place, version)
         )
@@ -108,11 +115,16 @@ def train(line: Line) -> Bundle:
 def check(line: Line) -> Checked:
     """Read the rows and look for faults; training rows that nearly equal test rows are left out."""
     loaded = read_examples(line.spec, line.task, line.folder)
-    cost, limit = line.desk.token_cost(line.spec)
-    report = check_data(line.spec, loaded, cost, limit)
+    report = check_data(line.spec, loaded, line.desk.max_tokens(line.spec))
     check_rules(line.spec.gate.rules, figures_before(line.spec, line.task, loaded.train))
+    rollout = line.spec.rollout
+    check_rules([*rollout.promote, *rollout.rollback], known_figures(), "rollout")
     line.progress.station("data", data_sentence(report))
-    return Checked(loaded.keep(~leaks(loaded)), report)
+    return Checked(without_leaks(loaded), report)
+
+
+def without_leaks(loaded: Loaded) -> Loaded:
+    return loaded.keep(~leaks(loaded))
 
 
 def stop_on_faults(report: DataReport, folder: Path) -> None:
@@ -130,11 +142,14 @@ def pack(
     """Prove a learned head on the test rows, judge it, and write its bundle."""
     loaded, candidate = checked.loaded, climbed.candidate
     data = with_wrong_labels(line.spec, loaded, checked.report, candidate.out_of_fold.values)
+    if line.networks:
+        data = replace(data, findings=[*data.findings, may_have_seen(loaded.train)])
     evidence = evidence_of(line, candidate.head, decision, loaded.test, data, version)
     evidence = replace(
         evidence,
         rungs=climbed.rungs,
-        curve=learning_curve(line.spec, line.task, loaded.train, climbed, line.ask),
+        # a network learned elsewhere has no curve: fewer rows here would teach it nothing less
+        curve=() if line.networks else learning_curve(line.spec, line.task, loaded.train, climbed, line.ask),
         baselines=baselines(line, loaded.train, loaded.test, climbed.folds, climbed.tried),
         live=live_prediction(line, loaded.test),
     )
@@ -155,15 +170,22 @@ def pack(
         card=render_card(report, report.language),
         data=pointer(loaded, data),
         verdict_passed=report.verdict.passed,
+        replays=record(
+            line.spec.inputs, candidate.head, line.task, decision, loaded.train.labels, loaded.test.inputs,
+            line.desk.ask_uncached(line.networks),
+        ),
+        extra_files=network_files(line.networks, candidate.head, loaded.train, line.ask),
     )
 
 
 def evaluate(line: Line, bundle: Bundle, data: Path) -> Report:
     """The proof of a bundle on the rows of another file, beside baselines learned from the product's own
     training rows. Raises DataError."""
-    line = replace(line, spec=bundle.spec)
+    line = replace(line, spec=bundle.spec, networks=bundle.engines)
     test, refused = read_rows(bundle.spec, open_path(data), bundle.labels, line.task)
-    train_rows = check(line).loaded.train if can_train(line) else None
+    train_rows = None
+    if can_train(line):
+        train_rows = without_leaks(read_examples(bundle.spec, line.task, line.folder)).train
     about = DataReport(
         rows={"train": 0, "test": len(test), "dropped": len(refused)},
         findings=seen_rows(train_rows, test), columns={}, labels={}, source=data.name, digest="",
@@ -229,7 +251,7 @@ def predicted(line: Line, head: Head, decision: Decision, rows: Examples, ask: A
 
 def latency(line: Line, head: Head, decision: Decision, test: Examples) -> Latency:
     """One row a call, computed and not looked up, from Values to answer."""
-    ask = line.desk.ask_uncached()
+    ask = line.desk.ask_uncached(line.networks)
 
     def answer(rows: Sequence[Inputs]) -> object:
         finished = line.task.finish(one(head.run(rows), ask), decision)
@@ -259,7 +281,8 @@ def live_prediction(line: Line, test: Examples) -> Prediction | None:
     live = shelf.open(version)
     if live.labels != test.labels or dict(live.spec.inputs) != dict(line.spec.inputs):
         return None
-    return predicted(replace(line, spec=live.spec), live.head(), live.decision, test, line.ask)
+    line = replace(line, spec=live.spec, networks=live.engines)
+    return predicted(line, live.head(), live.decision, test, line.ask)
 
 
 def pointer(loaded: Loaded, data: DataReport) -> dict[str, object]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,7 +54,9 @@ class Call:
 
 
 Outputs: TypeAlias = Sequence[Any]  # one per Call; its first axis is the call's items
-Program: TypeAlias = "Generator[Sequence[Call], Outputs, Prediction]"
+End = TypeVar("End")
+Steps: TypeAlias = "Generator[Sequence[Call], Outputs, End]"  # asks by Calls, ends in whatever it is for
+Program: TypeAlias = "Steps[Prediction]"
 Ask: TypeAlias = Callable[[Sequence[Call]], Outputs]  # answers calls, in order
 
 
@@ -83,7 +85,8 @@ class Engine(Protocol):
     card: EngineCard
 
     def cost(self, item: Value) -> int:
-        """What a batch budget counts: tokens for text, pixels for images."""
+        """What a batch budget counts: tokens for text (padded as they are computed), pixels for images.
+        Items of equal cost are computed together."""
         ...
 
     def run(self, call: Call) -> Any:

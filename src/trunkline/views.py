@@ -173,3 +173,31 @@ def _plain(value: Any) -> Any:
     if hasattr(value, "item"):
         return value.item()
     return str(value)
+
+
+def status_text(found: Mapping[str, Any]) -> str:
+    """One line a product: who is live, who is tried."""
+    rows = []
+    for one in found["products"]:
+        canary = one.get("canary")
+        tried = f"{canary['version']} ({canary['share']:.0%})" if canary else ""
+        said = one["error"]["what"] if "error" in one else ", ".join(one["versions"])
+        rows.append([one["product"], one.get("live") or "-", tried, one.get("shadow") or "", said])
+    return table(["product", "live", "canary", "shadow", "versions"], rows)
+
+
+def compare_text(found: Mapping[str, Any]) -> str:
+    """Metrics of two versions side by side; they stand on the same rows only where the data is the same."""
+    first, second = found["first"], found["second"]
+    same_data = first["data"] == second["data"]
+    rows = [["gate", *("passed" if one["passed"] else "failed" for one in (first, second))]]
+    for name in sorted(first["metrics"].keys() & second["metrics"].keys()):
+        rows.append([name, *(_interval(one["metrics"][name]) for one in (first, second))])
+    said = "the same rows" if same_data else "other rows: not comparable one to one"
+    return table(["", first["version"], second["version"]], rows) + f"\nmeasured on {said}"
+
+
+def _interval(figure: Mapping[str, Any]) -> str:
+    if figure["value"] is None:
+        return "-"
+    return f"{figure['value']:.4f} [{figure['low']:.4f}, {figure['high']:.4f}]"

@@ -19,6 +19,7 @@ TEXT = {"text": "text"}
 MIXED = {"text": "text", "note": "text", "size": "number", "shop": "category"}
 TABLE = {"size": "number", "shop": "category"}
 HEAD_MB = 0.2
+NETWORK = {"inputs": {"x": {"columns": ["size", "shop"], "codes": {"shop": ["a", "b"]}, "missing": 0}}}
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ def products() -> dict[str, Made]:
              for name, inputs in (("text", TEXT), ("mixed", MIXED), ("table", TABLE))}  # fmt: skip
     found["two classes text"] = make("classify", TEXT, pair())
     found["two classes table"] = make("classify", TABLE, pair())
+    found["network"] = make("classify", TABLE, examples("classify"), method={"name": "onnx", "head_mb": HEAD_MB, "settings": NETWORK})
     few = examples(n=90).take(np.arange(9))
     return {**found, "nine rows": make("classify", TEXT, few)}
 

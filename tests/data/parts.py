@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trunkline.data.read import Loaded, read_examples
+from trunkline.data.loaded import Loaded
+from trunkline.data.read import read_examples
 from trunkline.errors import DataError, nearest
 from trunkline.spec import Data, Spec
 

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from tests.data.parts import FakeTask, csv_of, load, spec
 
-from trunkline.data.checks import CHECKS, check_data, language_of, leaks, with_wrong_labels, wrong_labels
+from trunkline.data.checks import CHECKS, check_data, language_of, leaks, with_wrong_labels
+from trunkline.data.checks.confident import wrong_labels
 from trunkline.data.checks.texts import estimated_tokens, garbled, language_shares
 from trunkline.data.loaded import Loaded
 from trunkline.data.read import read_examples
@@ -164,9 +165,9 @@ def test_good_text_is_not_garbled(text: str) -> None:
 def test_long_inputs(tmp_path: Path) -> None:
     loaded = of_texts(tmp_path, [*CLEAN[:178], ("word " * 900, "a"), ("字" * 2_000, "b")])
     assert report(loaded)["long_inputs"].count == 2
-    counted = {f.check: f for f in check_data(spec(), loaded, cost=len, max_tokens=3_000).findings}
-    assert counted["long_inputs"].count == 1
-    assert "4,500" in counted["long_inputs"].message
+    shorter = {f.check: f for f in check_data(spec(), loaded, max_tokens=1_200).findings}
+    assert shorter["long_inputs"].count == 1
+    assert "about 1,400" in shorter["long_inputs"].message
 
 
 def test_token_estimate() -> None:

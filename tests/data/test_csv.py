@@ -116,6 +116,25 @@ def test_binary_junk(tmp_path: Path, data: bytes, kind: str) -> None:
     assert kind in refused(tmp_path, data)
 
 
+@pytest.mark.parametrize(
+    ("data", "found"), [(b"a,b\n1,2\n3,\0\0\0\n", "NUL bytes"), (b"a,b\n1,2\n\x01\0\x02\x03,4\n5,6\n", "binary data")]
+)
+def test_binary_bytes_are_named_by_their_line(tmp_path: Path, data: bytes, found: str) -> None:
+    path = tmp_path / "x.csv"
+    path.write_bytes(data)
+    with pytest.raises(DataError) as caught:
+        list(CsvSource(path).rows())
+    assert (caught.value.found, caught.value.where) == (found, f"{path}, line 3")
+
+
+def test_bytes_that_are_no_text_are_named_by_their_line(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_bytes("text,label\nok,a\n卡,b\n".encode("gbk"))
+    with pytest.raises(DataError) as caught:
+        list(CsvSource(path, "utf-8").rows())
+    assert caught.value.where == f"{path}, line 3"
+
+
 def test_a_few_nul_bytes_are_no_junk(tmp_path: Path) -> None:
     read, _ = rows(tmp_path, "text,label\n" + "some plain text,x\n" * 20 + "a\0b,x\n")
     assert read[-1]["text"] == "a\0b"

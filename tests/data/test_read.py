@@ -2,16 +2,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from tests.data.parts import FakeTask, csv_of, load, spec
 
-from trunkline.data.read import open_path, open_source, read_examples, read_rows, stream_inputs
+from trunkline.data.read import open_path, open_source, read_examples, read_rows
 from trunkline.data.split import RECORD
 from trunkline.errors import DataError
 from trunkline.spec import Proof, Query, Spec
-from trunkline.types import Refused, Row
 
 MANY = [(f"question number {i}", "ab"[i % 2]) for i in range(60)]
 
@@ -106,6 +106,11 @@ def test_nothing_left_is_an_error(tmp_path: Path) -> None:
         load(tmp_path, csv_of(MANY), "text,label\n,a\n")
 
 
+def test_labels_that_are_all_missing_are_the_error_not_the_split(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"no train rows[\s\S]*2 rows refused, the first: the label is missing"):
+        load(tmp_path, csv_of([("x", ""), ("y", "")]))
+
+
 def test_labels_are_stripped_and_said(tmp_path: Path) -> None:
     loaded = load(tmp_path, csv_of([(text, f" {label} ") for text, label in MANY]), csv_of(MANY[:4]))
     assert loaded.train.labels == ("a", "b")
@@ -157,6 +162,23 @@ def test_regress_reads_numbers_and_leaves_out_the_unreadable(tmp_path: Path) -> 
     assert [row.code for row in loaded.refused] == ["missing_label", "unreadable"]
 
 
+@pytest.mark.parametrize(
+    ("keys", "rows", "says"),
+    [
+        ({"task": "regress"}, [("x", "good"), ("y", "坏"), ("z", "1")], ["'label' are no numbers", "row 1", "'good'", "classify"]),
+        ({"time": "day"}, [("x", "a", "2024-01-01"), ("y", "b", "soon"), ("z", "b", "周一")], ["'day' are no dates", "row 2", "'soon'", "[data] time"]),
+        ({"time": "day"}, [("x", "a", ""), ("y", "b", "")], ["'day' are no dates", "row 1", "time is missing", "[data] time"]),
+        ({"inputs": {"text": "number"}}, [("x", "a"), ("贵", "b")], ["'text' are no numbers", "row 1", "'x'", "category"]),
+    ],
+)
+def test_a_column_of_another_kind_is_one_clear_error(tmp_path: Path, keys: Any, rows: Any, says: list[str]) -> None:
+    header = "text,label,day" if "time" in keys else "text,label"
+    with pytest.raises(DataError) as caught:
+        load(tmp_path, csv_of(rows, header), of=spec(**keys))
+    assert [part for part in says if part not in str(caught.value)] == []
+    assert len(str(caught.value).splitlines()) == 4
+
+
 def test_slices_and_ids_are_kept_raw(tmp_path: Path) -> None:
     rows = [(text, label, i, "en" if i % 3 else "zh") for i, (text, label) in enumerate(MANY)]
     product = Spec("p", "classify", "label", {"text": "text"}, data=spec(id="no").data, proof=Proof(slices=["lang"]))
@@ -186,13 +208,6 @@ def test_rows_for_an_evaluation(tmp_path: Path) -> None:
     assert len(refused) == 1
     with pytest.raises(DataError, match=r"new\.csv, row 1"):
         read_rows(spec(), open_path(tmp_path / "new.csv"), ("a", "c"), FakeTask())  # type: ignore[arg-type]
-
-
-def test_stream_inputs() -> None:
-    rows: list[Row] = [{"text": "hi"}, {"other": 1}]
-    first, second = stream_inputs(spec(), iter(rows))
-    assert first == {"text": "hi"}
-    assert isinstance(second, Refused)
 
 
 @pytest.mark.parametrize("value", ["../a.csv", "/etc/passwd", "a/../../b.csv", "C:\\a.csv", "a\0.csv"])

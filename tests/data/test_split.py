@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from trunkline.data.split import RECORD, folds, place, split_by_key, split_by_time
@@ -21,6 +21,7 @@ def parts(keys: Sequence[bytes], share: float, root: Path) -> dict[bytes, bool]:
     return dict(zip(keys, is_test.tolist(), strict=True))
 
 
+@settings(deadline=None)  # they write files: the disk sets the pace
 @given(KEYS, KEYS, st.floats(0.1, 0.9), st.floats(0.1, 0.9))
 def test_nothing_moves_when_rows_are_added_or_the_share_changes(
     keys: list[bytes], more: list[bytes], share: float, later: float
@@ -33,6 +34,7 @@ def test_nothing_moves_when_rows_are_added_or_the_share_changes(
         assert parts(keys, later, Path(folder)) == before
 
 
+@settings(deadline=None)  # they write files: the disk sets the pace
 @given(KEYS, st.randoms())
 def test_order_does_not_matter_and_equal_keys_stay_together(keys: list[bytes], random: object) -> None:
     assume(len(set(keys)) > 1)

@@ -76,6 +76,18 @@ def test_unknown_connection_offers_the_nearest(shop: Path) -> None:
         rows("SELECT 1", "shopp")
 
 
+@pytest.mark.parametrize(("written", "found"), [("3", "a number"), ('{ url = "hunter2" }', "a table")])
+def test_a_connection_that_is_no_address(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: str, found: str
+) -> None:
+    monkeypatch.setenv("TRUNKLINE_CONFIG", str(tmp_path))
+    (tmp_path / "connections.toml").write_text(f"shop = {written}\n")
+    with pytest.raises(DataError, match="'shop' is no address") as caught:
+        connection_url("shop")
+    assert (caught.value.found, caught.value.hint) == (found, "")
+    assert "hunter2" not in str(caught.value)
+
+
 def test_the_environment_comes_first(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRUNKLINE_CONNECTION_SHOP", "sqlite://")
     assert connection_url("shop") == "sqlite://"

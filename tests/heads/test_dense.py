@@ -21,10 +21,20 @@ def test_outside_is_small_beside_a_landmark_and_large_far_from_all() -> None:
 def test_landmarks_survive_saving() -> None:
     marks = Landmarks.of(np.ones(3, np.float32), np.eye(3))
     again = Landmarks.load(marks.save())
+    assert again is not None
     rows = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
     assert np.array_equal(again.outside(rows), marks.outside(rows))
     with pytest.raises(BundleError):
-        Landmarks.load({"centre": np.ones(2, np.float32), "points": marks.points})
+        Landmarks.load({**marks.save(), "landmarks.centre": np.ones(2, np.float32)})
+    assert Landmarks.load({"weights": rows}) is None
+
+
+def test_vectors_of_another_length_are_refused() -> None:
+    dense, rows = Dense("trunk:t", ("a",)), np.zeros((2, 3), np.float32)
+    dense.check_width(rows, 3)
+    with pytest.raises(BundleError, match="3 features") as caught:
+        dense.check_width(rows, 4)
+    assert (caught.value.where, caught.value.wanted) == ("trunk:t", "4")
 
 
 def test_one_call_a_text_column_and_absent_texts_are_empty() -> None:

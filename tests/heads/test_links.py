@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trunkline.errors import BundleError
-from trunkline.heads.links import LINKS, apply_link, known_link, weigh
+from trunkline.heads.links import LINKS, apply_link, known_link
 
 
 def test_known_answers() -> None:
@@ -23,17 +23,6 @@ def test_extreme_scores_give_probabilities_without_overflow(link: str) -> None:
     scores = np.array([[1e4], [-1e4]]) if link == "logistic" else np.array([[1e4, -1e4], [-1e4, 1e4]])
     values = apply_link(link, scores)
     assert np.isin(values, (0, 1)).all()
-
-
-@pytest.mark.parametrize(("d", "k"), [(1, 1), (61, 1), (384, 1), (129, 3), (384, 20)])
-def test_weighing_is_a_product_and_a_row_is_its_own(d: int, k: int) -> None:
-    rng = np.random.default_rng(d + k)
-    features, weights = rng.normal(size=(300, d)).astype(np.float32), rng.normal(size=(d, k))
-    whole = weigh(features, weights)
-    np.testing.assert_allclose(whole, features.astype(np.float64) @ weights, rtol=1e-12, atol=1e-10)
-    for i in range(0, 300, 7):
-        np.testing.assert_array_equal(weigh(features[i : i + 1], weights)[0], whole[i])
-        np.testing.assert_array_equal(weigh(features[i : i + 5], weights)[0], whole[i])
 
 
 @given(

@@ -1,27 +1,36 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from trunkline.errors import BundleError
 from trunkline.heads.rowwise import array_of, multiply_rows, prefixed, quantise, unit_rows
 
-SHAPES = st.tuples(st.integers(1, 40), st.integers(1, 130), st.integers(1, 90), st.integers(0, 2**20))
+SHAPES = st.tuples(st.integers(1, 40), st.integers(1, 400), st.integers(1, 90), st.integers(0, 2**20))
+PRECISIONS = st.sampled_from(((np.float32, np.float32), (np.float32, np.float64), (np.float64, np.float64)))
 
 
-@given(SHAPES)
-def test_a_row_gives_the_same_bits_alone_and_in_any_batch(shape: tuple[int, int, int, int]) -> None:
+@given(SHAPES, PRECISIONS)
+def test_a_row_gives_the_same_bits_alone_and_in_any_batch(
+    shape: tuple[int, int, int, int], precisions: tuple[type, type]
+) -> None:
     n, d, k, seed = shape
     rng = np.random.default_rng(seed)
-    rows, weights = rng.normal(size=(n, d)).astype(np.float32), rng.normal(size=(d, k)).astype(np.float32)
+    rows: NDArray[Any] = rng.normal(size=(n, d)).astype(precisions[0])
+    weights: NDArray[Any] = rng.normal(size=(d, k)).astype(precisions[1])
     together = multiply_rows(rows, weights)
     for i in range(n):
         assert multiply_rows(rows[i : i + 1], weights).tobytes() == together[i : i + 1].tobytes()
     shuffled = rng.permutation(n)
     assert multiply_rows(rows[shuffled], weights).tobytes() == together[shuffled].tobytes()
-    np.testing.assert_allclose(together, rows.astype(np.float64) @ weights, rtol=1e-3, atol=1e-3)
+    close = 1e-3 if precisions[1] is np.float32 else 1e-10
+    assert together.dtype == precisions[1]
+    np.testing.assert_allclose(together, rows.astype(np.float64) @ weights, rtol=close, atol=close)
 
 
 def test_unit_rows() -> None:

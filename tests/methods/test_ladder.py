@@ -10,11 +10,10 @@ from tests.methods.texts import ask, examples, spec_of
 from trunkline.errors import TrainError
 from trunkline.heads.constant import ConstantHead
 from trunkline.methods import METHODS, ladder
-from trunkline.methods.ladder import climb, learning_curve, order
-from trunkline.methods.ngrams import Ngrams
+from trunkline.methods.ladder import climb, order
 from trunkline.spec import Spec
 from trunkline.tasks import TASKS
-from trunkline.types import Ask, Candidate, Examples, Folds, Prediction, Refused
+from trunkline.types import Ask, Candidate, Examples, Folds, Method, Prediction, Refused
 
 CLASSIFY = TASKS.get("classify")()
 
@@ -54,6 +53,22 @@ class High(Guess):
     share = 0.9
 
 
+class Near(Guess):
+    """Wrong more often than High, but then it nearly said the right label: less log loss, lower accuracy."""
+
+    name = "near"
+    share = 0.8
+
+    def fit(self, spec: Spec, examples: Examples, folds: Folds, ask: Ask) -> Candidate:
+        found = super().fit(spec, examples, folds, ask)
+        said, rows = found.out_of_fold.values.argmax(axis=1), np.arange(len(examples))
+        wrong = said != examples.target
+        values = np.full_like(found.out_of_fold.values, 0.005)
+        values[rows, examples.target] = np.where(wrong, 0.49, 0.99)
+        values[rows[wrong], said[wrong]] = 0.505
+        return Candidate(found.head, Prediction(values), {})
+
+
 class Never(Guess):
     name = "never"
 
@@ -68,7 +83,7 @@ class Broken(Guess):
         raise TrainError("the head of broken is larger than its budget")
 
 
-PARTS = (Low, Tie, High, Never, Broken)
+PARTS = (Low, Tie, High, Near, Never, Broken)
 
 
 @pytest.fixture
@@ -97,6 +112,31 @@ def test_a_rung_stays_only_if_its_gain_is_clear() -> None:
 
 
 @pytest.mark.usefixtures("rungs")
+def test_without_a_trunk_a_lower_loss_is_enough_unless_it_is_clearly_worse(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ladder, "TABLE", ("low", "tie", "high", "low", "near"))
+    found = climb(spec_of(inputs={"size": "number"}), CLASSIFY, examples(n=200), ask)
+    assert [(r.method, r.kept) for r in found.rungs] == [
+        ("low", True), ("tie", True), ("high", True), ("low", False), ("near", False)
+    ]  # fmt: skip
+    notes = [rung.note for rung in found.rungs]
+    assert "microseconds" in notes[1]
+    assert notes[3] == "its log_loss is no better"
+    assert "clearly worse" in notes[4]
+
+
+@pytest.mark.parametrize("task", ["regress", "multilabel"])
+def test_without_a_log_loss_the_primary_metric_decides(task: str) -> None:
+    found = climb(spec_of(task, {"size": "number", "shop": "category"}), TASKS.get(task)(), examples(task, n=120), ask)
+    assert [rung.method for rung in found.rungs] == ["tabular", "boosting", "blend"]
+    best = found.rungs[0]
+    for rung in found.rungs[1:]:
+        sign = -1 if task == "regress" else 1
+        assert rung.kept == (sign * rung.value.value > sign * best.value.value)
+        best = rung if rung.kept else best
+    assert found.method == best.method
+
+
+@pytest.mark.usefixtures("rungs")
 def test_a_named_method_that_fails_is_an_error_with_its_own_words() -> None:
     with pytest.raises(TrainError, match="larger than its budget"):
         climb(spec_of(method={"name": "broken"}), CLASSIFY, examples(), ask)
@@ -107,8 +147,10 @@ def test_a_named_method_that_fails_is_an_error_with_its_own_words() -> None:
 def test_the_order_follows_kinds_and_rows() -> None:
     assert order(spec_of(), examples(n=300))[0] == "ngrams"
     assert order(spec_of(), examples(n=30))[0] == "linear"
-    assert order(spec_of(inputs={"size": "number"}), examples()) == ["tabular", "boosting"]
-    assert "boosting" in order(spec_of(inputs={"text": "text", "size": "number"}), examples())
+    assert order(spec_of(inputs={"size": "number"}), examples()) == ["tabular", "boosting", "blend"]
+    mixed = order(spec_of(inputs={"text": "text", "size": "number"}), examples())
+    assert mixed[-1] == "boosting"
+    assert "blend" not in mixed
     assert order(spec_of(method={"name": "knn"}), examples()) == ["knn"]
 
 
@@ -120,24 +162,18 @@ def test_one_row_a_class_keeps_the_first_rung() -> None:
     assert len(found.rungs) == 3
 
 
-def test_parts_that_were_learned_are_not_learned_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    fits: list[int] = []
+@pytest.mark.parametrize(("joint", "part"), [("fused", "ngrams"), ("fused", "linear"), ("blend", "tabular"), ("blend", "boosting")])
+def test_parts_that_were_learned_are_not_learned_again(joint: str, part: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    learned: list[str] = []
+    method = METHODS.get(part)
+    fit = method.fit
 
-    class Counted(Ngrams):
-        def fit_within(self, spec: Spec, examples: Examples, folds: Folds, budget: int) -> Candidate:
-            fits.append(budget)
-            return super().fit_within(spec, examples, folds, budget)
+    def counted(self: Method, spec: Spec, examples: Examples, folds: Folds, ask: Ask) -> Candidate:
+        learned.append(part)
+        return fit(self, spec, examples, folds, ask)
 
-    monkeypatch.setattr("trunkline.methods.fused.Ngrams", Counted)
-    monkeypatch.setitem(METHODS._parts, "ngrams", Counted)
-    climb(spec_of(), CLASSIFY, examples(n=120), ask)
-    assert len(fits) == 1
-
-
-def test_the_learning_curve_rises_to_the_value_of_all_rows() -> None:
-    known, spec = examples(n=240), spec_of(method={"name": "ngrams"})
-    climbed = climb(spec, CLASSIFY, known, ask)
-    points = learning_curve(spec, CLASSIFY, known, climbed, ask)
-    assert [p.rows for p in points] == [15, 30, 60, 192]
-    assert points[-1].value == climbed.rungs[-1].value
-    assert points[0].value.value <= points[-1].value.value + 0.02
+    monkeypatch.setattr(method, "fit", counted)
+    inputs = {"text": "text"} if joint == "fused" else {"size": "number", "shop": "category"}
+    found = climb(spec_of(inputs=inputs), CLASSIFY, examples(n=120), ask)
+    assert learned == [part]
+    assert joint in found.tried

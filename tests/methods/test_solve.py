@@ -33,7 +33,7 @@ def test_softmax_is_the_optimum_of_scikit_learn(form: Any, penalty: float) -> No
     ours = fit_linear(form(x), Answers(y, "softmax", 4), penalty).scores(x)
     theirs = LogisticRegression(C=1 / penalty, tol=1e-8, max_iter=5000).fit(x, y).decision_function(x)
     gap = (ours - ours.mean(axis=1, keepdims=True)) - (theirs - theirs.mean(axis=1, keepdims=True))
-    assert np.abs(gap).max() < 0.03
+    assert np.abs(gap).max() < 0.05  # float32
 
 
 @pytest.mark.parametrize("form", [np.asarray, csr_matrix])

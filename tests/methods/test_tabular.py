@@ -9,7 +9,7 @@ from tests.methods.tables import KINDS, examples_of, folds_of, no_engine, signal
 
 from trunkline.errors import SpecError, TrainError
 from trunkline.heads.table_linear import TableLinearHead
-from trunkline.methods.table_target import answers_of
+from trunkline.methods.table_target import Answers, answers_of
 from trunkline.methods.tabular import Tabular, fit_linear
 from trunkline.program import one
 from trunkline.types import Candidate, Examples
@@ -115,3 +115,11 @@ def test_what_it_can() -> None:
     refused = Tabular().can(spec_of("classify", {**KINDS, "note": "text"}), examples)
     assert refused is not None
     assert "text" in refused.message
+
+
+def test_a_newton_step_that_leads_nowhere_gives_way_to_a_solver_that_converges() -> None:
+    """Both answers once for each row: the best weights are 0, which Newton's line search doesn't find."""
+    rows = np.tile(np.column_stack([np.eye(3), np.ones(3)]), (2, 1))
+    answers = Answers(np.repeat([0, 1], 3).astype(np.int64), "logistic", 1)
+    fitted = fit_linear(rows, answers, 0.3)
+    np.testing.assert_allclose(fitted.scores(rows), 0, atol=1e-4)

@@ -9,17 +9,18 @@ import pytest
 from tests.methods.texts import ask, examples, pair, spec_of
 
 from trunkline.errors import SpecError, TrainError
+from trunkline.heads.blend import scores_of
 from trunkline.heads.linear import LinearHead
 from trunkline.heads.neighbours import NeighboursHead
 from trunkline.lexical import count_ngrams
 from trunkline.methods import METHODS
-from trunkline.methods.fused import Fused, scores_of
+from trunkline.methods.fused import Fused
 from trunkline.methods.linear import Linear
 from trunkline.methods.ngrams import Ngrams, choose_lexicon
 from trunkline.methods.text_rows import size_of
 from trunkline.program import one
 from trunkline.tasks import TASKS
-from trunkline.types import Candidate, Examples, Prediction
+from trunkline.types import Candidate, Examples
 
 
 def learn(name: str, known: Examples, task: str = "classify", **keys: Any) -> Candidate:
@@ -55,7 +56,7 @@ def test_one_or_two_rows_a_class_are_enough_to_begin(name: str, a_class: int) ->
 
 
 @pytest.mark.parametrize("two", [True, False])
-@pytest.mark.parametrize("name", ["linear", "fused", "prototype", "knn", "mlp"])
+@pytest.mark.parametrize("name", ["linear", "ngrams", "fused", "prototype", "knn", "mlp"])
 def test_strangers_lie_further_outside_than_training_rows(name: str, two: bool) -> None:
     """With two classes as well, where any direction is near one of two opposite means."""
     candidate = learn(name, pair() if two else examples())
@@ -64,6 +65,15 @@ def test_strangers_lie_further_outside_than_training_rows(name: str, two: bool) 
     assert found.outside is not None
     assert candidate.out_of_fold.outside is not None
     assert float(found.outside.min()) > float(np.median(candidate.out_of_fold.outside))
+
+
+def test_ngrams_that_only_ones_own_fold_has_are_unknown_out_of_fold() -> None:
+    candidate = learn("ngrams", examples())
+    served = one(candidate.head.run(examples().inputs), ask).outside
+    assert served is not None
+    assert candidate.out_of_fold.outside is not None
+    assert not served.any()  # so few rows that the lexicon holds all of them
+    assert 0.02 < candidate.out_of_fold.outside.mean() < 0.5
 
 
 def test_the_lexicon_fills_the_budget_and_no_more() -> None:
@@ -104,22 +114,15 @@ def test_a_fused_head_says_what_its_two_parts_say_together(two: bool) -> None:
     known, link = (pair(), "logistic") if two else (examples(), "softmax")
     spec, folds = spec_of(), TASKS.get("classify")().folds(known, 5, 0)
     parts = {"linear": Linear().fit(spec, known, folds, ask), "ngrams": Ngrams().fit(spec, known, folds, ask)}
-    fused = Fused().join(spec, known, folds, parts)
+    fused = Fused().join(spec, known, folds, ask, parts)
     values = {name: one(c.head.run(known.inputs), ask) for name, c in {**parts, "fused": fused}.items()}
-    scores = {name: scores_of(p, link) for name, p in values.items()}
+    scores = {name: scores_of(p.values, link) for name, p in values.items()}
     a, b = fused.settings["weights"]
     gap = scores["fused"] - (a * scores["linear"] + b * scores["ngrams"])
     wanted = gap - gap.mean(axis=1, keepdims=True) if link == "softmax" else gap
     clear = np.abs(scores["fused"]).max(axis=1) < 20
     assert np.abs(wanted[clear]).max() < 0.02
     assert isinstance(fused.head, LinearHead)
-
-
-def test_scores_undo_the_link() -> None:
-    values = np.array([[0.2, 0.8], [0.5, 0.5]])
-    assert scores_of(Prediction(values), "logistic")[:, 0].tolist() == pytest.approx([np.log(4), 0])
-    assert scores_of(Prediction(values), "labels")[0].tolist() == pytest.approx([-np.log(4), np.log(4)])
-    assert scores_of(Prediction(np.array([3.0])), "identity").tolist() == [[3.0]]
 
 
 def test_prototype_keeps_one_point_a_class() -> None:

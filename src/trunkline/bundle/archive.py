@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import io
 import stat
+import struct
 import zipfile
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
 
 import orjson
 
 from trunkline.bundle.folder import Bundle, safe_name
 from trunkline.bundle.freeze import resealed
-from trunkline.bundle.manifest import MANIFEST, encode
+from trunkline.bundle.manifest import MANIFEST, REPLAY, encode
+from trunkline.bundle.replay import encode as encode_replays
 from trunkline.errors import BundleError
 from trunkline.files import atomic_folder, write_atomic
 
@@ -28,7 +31,7 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time a zip can hold: equal bundle
 def export_bundle(bundle: Bundle, path: Path, *, with_rows: bool = False) -> Path:
     """Write the bundle as one file and return its path.
 
-    Customers' rows are left out of the report unless `with_rows`; the digests are computed again,
+    Customers' rows are left out of report and replays unless `with_rows`; the digests are computed again,
     and `answers` stays the same. Raises BundleError if the bundle was changed meanwhile.
     """
     target = Path(path)
@@ -41,6 +44,9 @@ def export_bundle(bundle: Bundle, path: Path, *, with_rows: bool = False) -> Pat
     manifest = bundle.manifest
     if not with_rows:
         files |= _without_rows(files)
+        files.pop(REPLAY, None)
+        if examples := [each for each in bundle.replays() if each.example]:
+            files[REPLAY] = encode_replays(examples)
         manifest = resealed(manifest, bundle.spec, files)
     write_atomic(target, _zip({MANIFEST: encode(manifest), **files}))
     return target
@@ -54,24 +60,49 @@ def import_bundle(path: Path, folder: Path) -> Bundle:
     """
     if folder.exists():
         raise BundleError("there is something in the bundle's place already", where=str(folder))
-    try:
-        with zipfile.ZipFile(path) as archive, atomic_folder(folder) as temporary:
-            members = archive.infolist()
-            _check(members, Path(path))
-            for member in members:
-                file = temporary / member.filename
-                file.parent.mkdir(parents=True, exist_ok=True)
-                file.write_bytes(archive.read(member))
+    with _readable(str(path)):
+        archive = zipfile.ZipFile(path)
+    with archive, atomic_folder(folder) as temporary:
+        _check(archive.infolist(), Path(path))
+        for member in archive.infolist():
+            with _readable(f"{path}, {member.filename}"):
+                content = archive.read(member)
+            (temporary / member.filename).parent.mkdir(parents=True, exist_ok=True)
+            (temporary / member.filename).write_bytes(content)
+        try:
             Bundle.open(temporary)
-    except (zipfile.BadZipFile, EOFError, NotImplementedError) as error:
+        except BundleError as error:
+            where = _where(error.where, temporary, Path(path))
+            raise BundleError(
+                error.what, where=where, found=error.found, wanted=error.wanted, hint=error.hint
+            ) from None
+    return Bundle.open(folder, verify=False)
+
+
+@contextmanager
+def _readable(where: str) -> Iterator[None]:
+    """What a damaged archive makes zipfile raise, as BundleError."""
+    try:
+        yield
+    except (zipfile.BadZipFile, EOFError, NotImplementedError, ValueError, struct.error) as error:
         raise BundleError(
-            "the file is not an exported bundle, or is damaged", where=str(path), found=str(error)
+            "the file is not an exported bundle, or is damaged",
+            where=where,
+            found=str(error) or type(error).__name__,
+            hint="take the file from its origin again; trunkline export writes such files",
         ) from None
     except OSError as error:
         raise BundleError(
-            "the exported bundle can't be read", where=str(path), found=str(error.strerror)
+            "the exported bundle can't be read", where=where, found=error.strerror or str(error)
         ) from None
-    return Bundle.open(folder, verify=False)
+
+
+def _where(where: str, folder: Path, path: Path) -> str:
+    """A place below the folder, which is gone when the message is read, as a member of the archive."""
+    place = Path(where)
+    if not place.is_relative_to(folder) or place == folder:
+        return str(path)
+    return f"{path}, {place.relative_to(folder).as_posix()}"
 
 
 def _without_rows(files: Mapping[str, bytes]) -> dict[str, bytes]:
@@ -118,3 +149,6 @@ def _check(members: list[zipfile.ZipInfo], path: Path) -> None:
         if name.casefold() in seen:
             raise BundleError("the archive names a file twice", where=where, found=repr(name))
         seen.add(name.casefold())
+    for name in sorted(seen):
+        if any(str(parent) in seen for parent in PurePosixPath(name).parents):
+            raise BundleError("the archive has a file in a folder's place", where=where, found=repr(name))

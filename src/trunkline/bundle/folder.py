@@ -9,17 +9,21 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import orjson
 
 from trunkline.bundle import manifest as manifests
-from trunkline.bundle.manifest import MANIFEST, REQUIRED, Manifest, answers_digest, sha256
+from trunkline.bundle import replay
+from trunkline.bundle.manifest import MANIFEST, REPLAY, REQUIRED, Manifest, answers_digest, sha256
 from trunkline.errors import BundleError, SpecError
 from trunkline.heads import HEADS
 from trunkline.spec import Spec, parse_spec
 from trunkline.types import Decision, Head
+
+if TYPE_CHECKING:
+    from trunkline.engines.own import OwnNetwork
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,120}(/[A-Za-z0-9_][A-Za-z0-9_.-]{0,120}){0,3}")
 
@@ -40,7 +44,7 @@ class Bundle:
     spec: Spec
     decision: Decision
     labels: tuple[str, ...]
-    migrated: Mapping[str, bytes] = field(default_factory=dict, repr=False)  # only of an older format
+    migrated: Mapping[str, bytes] = field(default_factory=dict, repr=False)  # what an older format has otherwise
 
     @classmethod
     def open(cls, path: Path, verify: bool = True) -> Bundle:
@@ -61,8 +65,9 @@ class Bundle:
         migrated: dict[str, bytes] = {}
         if number < manifests.FORMAT:
             stored = {name: (folder / name).read_bytes() for name in names}
-            migrated = manifests.migrate(stored, number, where)
-            first, names = migrated[MANIFEST], set(migrated)
+            moved = manifests.migrate(stored, number, where)
+            first, names = moved[MANIFEST], set(moved)
+            migrated = {name: content for name, content in moved.items() if stored.get(name) != content}
         manifest = manifests.decode(first, where)
         _same_names(set(manifest.files), names - {MANIFEST}, where)
         bundle = _assemble(folder, manifest, migrated)
@@ -117,11 +122,38 @@ class Bundle:
         raw = _json(self.read("head.json"), where)
         try:
             arrays = load(self.read("head.safetensors"))
-            return HEADS.get(raw["format"]).load(raw["meta"], arrays)
+            return HEADS.get(raw["format"]).load(self._outside(raw["meta"]), arrays)
         except (SafetensorError, KeyError, ValueError, TypeError, IndexError) as error:
             raise BundleError(
                 "the bundle's head can't be loaded", where=where, found=f"{type(error).__name__}: {error}"
             ) from error
+
+    def replays(self) -> list[replay.Replay]:
+        """Rows with the answers that were given when the bundle was frozen. Raises BundleError."""
+        if REPLAY not in self.manifest.files:
+            return []
+        try:
+            return replay.decode(self.read(REPLAY))
+        except msgspec.DecodeError as error:
+            where = str(self.folder / REPLAY)
+            raise BundleError("the bundle's replays can't be read", where=where, found=str(error)) from None
+
+    @cached_property
+    def networks(self) -> dict[str, OwnNetwork]:
+        """The product's own networks by their names in the bundle; none is loaded. Raises BundleError."""
+        from trunkline.engines.own import bundled
+
+        return bundled(self.folder, self.manifest.files)
+
+    @property
+    def engines(self) -> dict[str, OwnNetwork]:
+        """The same by the names under which the head asks them: "own:<digest>", the same for equal files."""
+        return {network.card.id: network for network in self.networks.values()}
+
+    def _outside(self, meta: Mapping[str, Any]) -> Mapping[str, Any]:
+        """A head's meta with its network under the name it has outside the bundle."""
+        network = self.networks.get(str(meta.get("engine")).removeprefix("own:"))
+        return {**meta, "engine": network.card.id} if network else meta
 
     @cached_property
     def report(self) -> dict[str, Any]:
@@ -161,7 +193,7 @@ def _content(folder: Path, manifest: Manifest, migrated: Mapping[str, bytes], na
     wanted = manifest.files.get(name)
     if wanted is None:
         raise BundleError("the bundle holds no such file", where=str(folder), found=repr(name))
-    content = migrated[name] if migrated else _read(folder / name)
+    content = migrated[name] if name in migrated else _read(folder / name)
     if sha256(content) != wanted:
         raise BundleError(
             "a file of the bundle was changed after it was written",

@@ -19,6 +19,7 @@ from trunkline.bundle.folder import Bundle, Decided, safe_name
 from trunkline.bundle.manifest import (
     FORMAT,
     MANIFEST,
+    REPLAY,
     REQUIRED,
     Digests,
     Manifest,
@@ -28,6 +29,8 @@ from trunkline.bundle.manifest import (
     sealed,
     sha256,
 )
+from trunkline.bundle.replay import Replay
+from trunkline.bundle.replay import encode as encode_replays
 from trunkline.errors import BundleError
 from trunkline.files import atomic_folder
 from trunkline.spec import Spec, dump_spec
@@ -51,12 +54,13 @@ def freeze(
     card: str,
     data: Mapping[str, Any],
     verdict_passed: bool,
+    replays: Sequence[Replay] = (),
     extra_files: Mapping[str, bytes] | None = None,
 ) -> Bundle:
     """Write a bundle to `folder`, which must not exist yet, and open it again.
 
-    `data` is the data pointer, the split's digest and row counts, never rows. `extra_files` are the
-    product's own networks and the like, by name. Raises BundleError for an unsafe file name, for
+    `data` is the data pointer, the split's digest and row counts, never rows. `replays` are rows with
+    their answers, from `replay.record`. `extra_files` are the product's own networks and the like, by name. Raises BundleError for an unsafe file name, for
     nan or infinity in the head's meta or the decision, and for a folder that is taken.
     """
     files = _head_files(head, str(folder))
@@ -70,9 +74,11 @@ def freeze(
     files["data.json"] = _pretty(data)
     files["environment.json"] = _pretty(environment())
     for name, content in (extra_files or {}).items():
-        if name in files or name == MANIFEST:
+        if name in files or name in (MANIFEST, REPLAY):
             raise BundleError("two files of a bundle share a name", where=str(folder), found=repr(name))
         files[safe_name(name, str(folder))] = content
+    if replays:
+        files[REPLAY] = encode_replays(replays)
     manifest = _manifest(spec, version, method, trunks, verdict_passed, files)
     _write(folder, manifest, files)
     return Bundle.open(folder, verify=False)

@@ -19,8 +19,9 @@ from trunkline.errors import BundleError
 from trunkline.spec import Spec, dump_spec
 from trunkline.types import EngineCard
 
-FORMAT = 1
+FORMAT = 2
 MANIFEST = "manifest.json"
+REPLAY = "replay.json"  # rows and their answers; may be absent
 REQUIRED = (
     "card.md",
     "data.json",
@@ -34,9 +35,8 @@ REQUIRED = (
 )
 
 # A migration takes all files of a bundle of format n (name -> content) and gives those of format n+1,
-# manifest included. Bundles on disk are never rewritten. Format 1 is the first, so there are none yet.
+# manifest included. Bundles on disk are never rewritten.
 Migration = Callable[[Mapping[str, bytes]], dict[str, bytes]]
-MIGRATIONS: dict[int, Migration] = {}
 
 
 class Digests(Struct, frozen=True, forbid_unknown_fields=True):
@@ -89,7 +89,7 @@ def answers_digest(spec: Spec, files: Mapping[str, str], trunks: tuple[EngineCar
 
 
 def _decides(name: str) -> bool:
-    return name not in REQUIRED or name in ("head.json", "head.safetensors", "decision.json")
+    return name not in (*REQUIRED, REPLAY) or name in ("head.json", "head.safetensors", "decision.json")
 
 
 def files_digest(manifest: Manifest) -> str:
@@ -148,6 +148,15 @@ def decode(content: bytes, where: str) -> Manifest:
             hint="take it from its origin again, or train again",
         )
     return manifest
+
+
+def _to_two(files: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Format 2 may hold replay.json and a spec with [rollout]; nothing else changed."""
+    first = decode(files[MANIFEST], MANIFEST)
+    return {**files, MANIFEST: encode(sealed(msgspec.structs.replace(first, format=2)))}
+
+
+MIGRATIONS: dict[int, Migration] = {1: _to_two}
 
 
 def migrate(files: Mapping[str, bytes], number: int, where: str) -> dict[str, bytes]:

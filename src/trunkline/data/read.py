@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from trunkline.data.loaded import Loaded as Loaded
+from trunkline.data.loaded import Loaded
 from trunkline.data.rows import RefusedRow, Rows, gather
 from trunkline.data.sources import SOURCES
 from trunkline.data.split import Split, split_by_key, split_by_time
 from trunkline.errors import DataError, nearest
 from trunkline.files import safe_below
-from trunkline.inputs.row import RowReader
 from trunkline.spec import Query, Spec
-from trunkline.types import Examples, Inputs, Refused, Row, Source, Task
+from trunkline.types import Examples, Source, Task
 
 _SUFFIXES = {"tsv": "csv", "ndjson": "jsonl", "pq": "parquet"}
 
@@ -58,6 +57,7 @@ def read_examples(spec: Spec, task: Task, root: Path) -> Loaded:
     the task can't read, a label of the test file that training never shows, no way to split.
     """
     rows = gather(spec, open_source(spec.data.train, root, spec.data.encoding), "train")
+    _some("train", rows, rows.refused)
     if spec.data.test is not None:
         test = gather(spec, open_source(spec.data.test, root, spec.data.encoding), "test")
         share = len(test) / (len(rows) + len(test))
@@ -77,14 +77,9 @@ def read_rows(spec: Spec, source: Source, labels: Sequence[str], task: Task) -> 
     Raises DataError as `read_examples` does.
     """
     rows = gather(spec, source, "test")
+    _some("test", rows, rows.refused)
     target, known = targets(spec, task, rows, labels)
     return rows.examples(target, known), rows.refused
-
-
-def stream_inputs(spec: Spec, rows: Iterable[Row]) -> Iterator[Inputs | Refused]:
-    """Rows as heads see them, one by one; a row that can't be read is a Refused in its place."""
-    reader = RowReader(spec.inputs)
-    return (reader.read(row) for row in rows)
 
 
 def targets(spec: Spec, task: Task, rows: Rows, labels: Sequence[str] | None) -> tuple[NDArray[Any], tuple[str, ...]]:
@@ -137,14 +132,8 @@ def _known(spec: Spec, task: Task, cell: Any, labels: Sequence[str]) -> bool:
 def _loaded(
     spec: Spec, task: Task, train: Rows, test: Rows, split: Split, refused: Sequence[RefusedRow]
 ) -> Loaded:
-    for name, rows in (("train", train), ("test", test)):
-        if not len(rows):
-            raise DataError(
-                f"no {name} rows are left",
-                where=rows.source,
-                found=f"{len(refused)} rows refused" + (f", the first: {refused[0].message}" if refused else ""),
-                wanted="at least one row with its inputs and its label",
-            )
+    _some("train", train, refused)
+    _some("test", test, refused)
     train_target, labels = targets(spec, task, train, None)
     try:
         test_target, _ = targets(spec, task, test, labels)
@@ -168,6 +157,17 @@ def _loaded(
         digest=_digest(train, test),
         split=split,
     )
+
+
+def _some(name: str, rows: Rows, refused: Sequence[RefusedRow]) -> None:
+    """Raises DataError where no row is left."""
+    if not len(rows):
+        raise DataError(
+            f"no {name} rows are left",
+            where=rows.source,
+            found=f"{len(refused)} rows refused" + (f", the first: {refused[0].message}" if refused else ""),
+            wanted="at least one row with its inputs and its label",
+        )
 
 
 def _digest(*parts: Rows) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
@@ -24,6 +25,7 @@ from trunkline.types import Examples, InputKind, Inputs, Ints, Refused, Row, Sou
 
 _LOOK_AHEAD = 100  # rows in which a column must show up: JSON lines may leave out empty cells
 _REMEMBER = 50_000  # cells a column
+MOST_UNREADABLE = 0.5  # share of rows over which the column is declared wrongly, not its cells
 
 
 class RefusedRow(NamedTuple):
@@ -111,7 +113,8 @@ class _Gatherer:
             return self._refuse(number, "", label)
         time = self._date.read(row.get(self.spec.data.time)) if self.spec.data.time else 0.0
         if isinstance(time, Refused) or math.isnan(time):
-            return self._refuse(number, str(self.spec.data.time), Refused("no_time", "the time is missing or unreadable"))
+            why = time.message if isinstance(time, Refused) else "the time is missing"
+            return self._refuse(number, str(self.spec.data.time), Refused("no_time", why))
         self._keep(number, row, values, label, time)
         return None
 
@@ -153,6 +156,8 @@ class _Gatherer:
         self.refused.append(RefusedRow(self.part, number, column, why.code, why.message))
 
     def done(self, source: Source) -> Rows:
+        """Raises DataError for a column whose cells are mostly of another kind than the spec says."""
+        self._refuse_wrong_kind(source.describe())
         notes = list(getattr(source, "notes", ()))
         if self.spaced:
             notes.append(
@@ -177,8 +182,35 @@ class _Gatherer:
         )
 
 
+    def _refuse_wrong_kind(self, where: str) -> None:
+        unread = [row for row in self.refused if row.code in ("unreadable", "no_time")]
+        for column, count in Counter(row.column for row in unread).most_common(1):
+            total = len(self.inputs) + len(self.refused)
+            if count <= MOST_UNREADABLE * total:
+                return
+            first = next(row for row in unread if row.column == column)
+            kind, hint = self._declared(column, first.code)
+            raise DataError(
+                f"most cells of the column {column or self.spec.label!r} are no {kind}",
+                where=f"{where}, row {first.row + 1}",
+                found=f"{first.message.removeprefix(f'{column}: ')}, as in {count:,} of {total:,} rows",
+                wanted=kind,
+                hint=hint,
+            )
+
+    def _declared(self, column: str, code: str) -> tuple[str, str]:
+        """What the spec takes a column's cells for, and what to change where they aren't."""
+        if code == "no_time":
+            return "dates", "name another column in [data] time, or write dates like 2024-01-31"
+        if not column:
+            numbers = self.spec.task == "regress"
+            return ("numbers", 'task = "classify", if the labels are names') if numbers else ("labels", "")
+        return f"{self.spec.inputs[column]}s", f'another kind in [inputs], such as {column} = "category"'
+
+
 def gather(spec: Spec, source: Source, part: str) -> Rows:
-    """All rows of a source. Raises DataError: no rows, or a column missing in the first 100 rows."""
+    """All rows of a source. Raises DataError: no rows, a column missing in the first 100 rows, or one whose
+    cells are mostly of another kind than the spec says."""
     gathered = _Gatherer(spec, part)
     for number, row in enumerate(checked(source.rows(), needed(spec), source.describe())):
         gathered.add(number, row)

@@ -94,8 +94,9 @@ def _fill_empty_part(parts: dict[bytes, bool]) -> None:
     if len(parts) < 2:
         raise DataError(
             "these rows can't be split into train and test",
-            found=f"{len(parts)} distinct key",
-            wanted="at least two groups, ids or different inputs",
+            found="one and the same group, id or input in all of them",
+            wanted="at least two",
+            hint="check the columns of [inputs], and id and group in [data]",
         )
     if not any(parts.values()):
         parts[min(parts, key=place)] = True

@@ -1,21 +1,31 @@
-"""A product's own ONNX network in ONNX Runtime; imported only where such a network is served."""
+"""An ONNX network in ONNX Runtime; imported only where such a network is served."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 
 from trunkline.engines.onnx_check import check_onnx
-from trunkline.errors import BundleError, MissingExtra
+from trunkline.errors import BundleError, DataError, MissingExtra
+
+
+@dataclass(frozen=True)
+class Port:
+    """An input or output as the network declares it."""
+
+    name: str
+    type: str  # "tensor(float)", "seq(map(string,tensor(float)))" ...
+    shape: tuple[int | str | None, ...]  # a free axis has a name or None
 
 
 class OrtSession:
-    """One session, one thread for each caller, memory arena bounded. `run` is thread-safe.
+    """One session, one thread for each caller, no memory arena. `run` is thread-safe.
 
-    Raises BundleError for a file that is unsafe or that ONNX Runtime can't load.
+    Raises BundleError for a file that is unsafe or that ONNX Runtime can't load, and MissingExtra.
     """
 
     def __init__(self, path: Path) -> None:
@@ -27,6 +37,7 @@ class OrtSession:
         options = ort.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.enable_cpu_mem_arena = False  # an arena keeps the largest batch ever seen
+        options.log_severity_level = 3  # what goes wrong is raised; warnings would be printed
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
             self._session = ort.InferenceSession(
@@ -36,15 +47,26 @@ class OrtSession:
             raise BundleError(
                 "ONNX Runtime can't load this network",
                 where=str(path),
-                found=str(error).strip().splitlines()[0][:200],
+                found=_first_line(error),
                 hint="export it again with a supported opset",
             ) from error
-        self.inputs = [node.name for node in self._session.get_inputs()]
-        self.outputs = [node.name for node in self._session.get_outputs()]
+        self.inputs = tuple(_port(node) for node in self._session.get_inputs())
+        self.outputs = tuple(_port(node) for node in self._session.get_outputs())
 
     def run(
         self, arrays: Mapping[str, NDArray[Any]], outputs: Sequence[str] | None = None
     ) -> list[NDArray[Any]]:
-        """The outputs named (all if None), in that order."""
-        given: list[NDArray[Any]] = self._session.run(outputs and list(outputs), dict(arrays))
+        """The outputs named (all if None), in that order. Raises DataError where the network can't."""
+        try:
+            given: list[NDArray[Any]] = self._session.run(outputs and list(outputs), dict(arrays))
+        except Exception as error:
+            raise DataError("the network can't compute a row", found=_first_line(error)) from error
         return given
+
+
+def _port(node: Any) -> Port:
+    return Port(node.name, node.type, tuple(node.shape))
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0][:200]

@@ -8,11 +8,12 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from trunkline.engines.batching import BUCKET, MAX_ROWS, MAX_TOKENS, batches
+from trunkline.engines.batching import BUCKET, MAX_ROWS, MAX_TOKENS, batches, bucket_of
 from trunkline.engines.threads import run_all
 from trunkline.errors import TrunklineError, nearest
 from trunkline.types import Call, EngineCard
 
+_KEPT = 4_096  # texts whose ids wait for their turn
 _CHUNK = 1024  # rows tokenised at once, so that memory doesn't grow with the call
 
 
@@ -48,13 +49,17 @@ class TextEngine:
         self.card = card
         self._tokenizer = tokenizer
         self._encoder = encoder
+        self._kept: dict[str, list[int]] = {}  # ids from `cost` until they are computed
 
     def cost(self, item: str) -> int:
-        """About how many tokens the text has, without cutting it."""
-        if item.isascii():
-            return min(self.card.max_tokens, 4 + len(item) // 4)
-        wide = sum(sign > "\u2e7f" for sign in item[: 4 * self.card.max_tokens])
-        return min(self.card.max_tokens, 4 + (len(item) - wide) // 4 + (2 * wide + 2) // 3)
+        """The padded length: tokens of the bucket in which the text is computed."""
+        ids = self._kept.get(item)
+        if ids is None:
+            (ids,) = self._tokenizer.encode([item])
+            if len(self._kept) >= _KEPT:
+                self._kept.clear()
+            self._kept[item] = ids
+        return bucket_of(len(ids), self._encoder.bucket)
 
     def run(self, call: Call) -> Any:
         """Raises TrunklineError for a form, an adapter or options this trunk doesn't have."""
@@ -84,7 +89,7 @@ class TextEngine:
 
     def _batches(self, texts: Sequence[str]) -> list[tuple[list[int], NDArray[Any], NDArray[Any]]]:
         """(row numbers, padded ids, lengths) of each batch."""
-        ids = self._tokenizer.encode(texts)
+        ids = self._ids(texts)
         made = []
         for padded, rows in batches(
             [len(row) for row in ids],
@@ -98,6 +103,11 @@ class TextEngine:
                 block[at, : lengths[at]] = ids[row]
             made.append((rows, block, lengths))
         return made
+
+    def _ids(self, texts: Sequence[str]) -> list[list[int]]:
+        known = [self._kept.pop(text, None) for text in texts] if self._kept else [None] * len(texts)
+        new = iter(self._tokenizer.encode([text for text, ids in zip(texts, known, strict=True) if ids is None]))
+        return [next(new) if ids is None else ids for ids in known]
 
     def _pooled(self, texts: Sequence[str], out: NDArray[np.float32]) -> None:
         def work(batch: tuple[list[int], NDArray[Any], NDArray[Any]]) -> None:

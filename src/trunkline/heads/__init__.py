@@ -11,6 +11,8 @@ HEADS: Door[type[Head]] = Door(
         "mlp": "trunkline.heads.mlp:MlpHead",
         "trees": "trunkline.heads.trees:TreesHead",
         "table_linear": "trunkline.heads.table_linear:TableLinearHead",
+        "blend": "trunkline.heads.blend:BlendHead",
+        "onnx": "trunkline.heads.onnx:OnnxHead",
         "constant": "trunkline.heads.constant:ConstantHead",
     },
 )

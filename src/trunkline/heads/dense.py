@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
@@ -35,6 +36,16 @@ class Dense:
         if self.encoder is None:
             return pooled
         return np.concatenate([pooled, self.encoder.transform(rows)], axis=1)
+
+    def check_width(self, found: Matrix, wanted: int) -> None:
+        """Raises BundleError where the trunk's vectors aren't as long as the head was learned on."""
+        if found.shape[1] != wanted:
+            raise BundleError(
+                "the trunk's vectors don't fit the head",
+                where=self.engine,
+                found=f"{found.shape[1]} features",
+                wanted=str(wanted),
+            )
 
     def fits(self, width: int, landmarks: Landmarks | None) -> bool:
         """Whether `width` features can be the vectors of every text column and all table columns."""
@@ -82,16 +93,29 @@ class Landmarks:
 
     def outside(self, pooled: Matrix) -> Matrix:
         """(n,) 1 - the largest cosine to a point: 0 at a point, up to 2."""
-        points = unit_rows(self.points)
-        return np.asarray(1 - multiply_rows(unit_rows(pooled - self.centre), points.T).max(axis=1))
+        cosines = multiply_rows(unit_rows(pooled - self.centre), self._across) / self._lengths
+        return np.asarray(1 - cosines.max(axis=1))
+
+    @cached_property
+    def _lengths(self) -> Matrix:
+        return np.asarray(np.linalg.norm(self.points.astype(np.float32), axis=1))
+
+    @property
+    def _across(self) -> Matrix:
+        """(d, m); made anew each time, since it is four times as large as what is kept."""
+        return self.points.T.astype(np.float32)
 
     def save(self) -> Arrays:
-        return {"centre": self.centre, "points": self.points}
+        return {"landmarks.centre": self.centre, "landmarks.points": self.points}
 
     @classmethod
-    def load(cls, arrays: Mapping[str, NDArray[Any]]) -> Self:
-        """Raises BundleError where the arrays don't fit each other."""
-        centre, points = array_of(arrays, "centre", np.float32, 1), array_of(arrays, "points", np.int8, 2)
+    def load(cls, arrays: Mapping[str, NDArray[Any]]) -> Self | None:
+        """What `save` put among a head's arrays, None if it has none. Raises BundleError where they
+        don't fit each other."""
+        own = prefixed(arrays, "landmarks")
+        if not own:
+            return None
+        centre, points = array_of(own, "centre", np.float32, 1), array_of(own, "points", np.int8, 2)
         if points.shape[1] != len(centre) or not len(points):
             raise BundleError("a head's landmarks don't fit", found=f"{points.shape}, centre {centre.shape}")
         return cls(centre, points)

@@ -13,29 +13,24 @@ from trunkline.errors import BundleError
 from trunkline.heads.dense import Dense, Landmarks, texts_of
 from trunkline.heads.links import apply_link, known_link
 from trunkline.heads.rowwise import Matrix, array_of, multiply_rows, multiply_sparse, prefixed
-from trunkline.lexical import Lexicon
-from trunkline.types import Arrays, Call, Inputs, Outputs, Prediction, Program
+from trunkline.lexical import Counts, Lexicon, counts_of
+from trunkline.types import Arrays, Call, Inputs, Ints, Outputs, Prediction, Program
 
 
 @dataclass(frozen=True)
 class DensePart:
-    """weights float16 (dim, k) on the features of `dense`, to be multiplied by scale float32 (k,)."""
+    """weights float32 (dim, k) that float16 holds, as saved, on the features of `dense`; to be multiplied by
+    scale float32 (k,)."""
 
     dense: Dense
-    weights: NDArray[np.float16]
+    weights: Matrix
     scale: Matrix
     landmarks: Landmarks | None = None
 
     def scores(self, pooled: Matrix, rows: Sequence[Inputs]) -> Matrix:
         features = self.dense.features(pooled, rows)
-        if features.shape[1] != len(self.weights):
-            raise BundleError(
-                "the trunk's vectors don't fit the head",
-                where=self.dense.engine,
-                found=f"{features.shape[1]} features",
-                wanted=str(len(self.weights)),
-            )
-        return multiply_rows(features, self.weights.astype(np.float32)) * self.scale
+        self.dense.check_width(features, len(self.weights))
+        return multiply_rows(features, self.weights) * self.scale
 
 
 @dataclass(frozen=True)
@@ -47,9 +42,23 @@ class LexicalPart:
     weights: NDArray[np.int8]
     scale: Matrix
 
-    def scores(self, rows: Sequence[Inputs]) -> Matrix:
-        found = self.lexicon.transform([texts_of(rows, column) for column in self.texts])
-        return multiply_sparse(found, self.weights) * self.scale
+    def scores(self, rows: Sequence[Inputs]) -> tuple[Matrix, Matrix]:
+        """((n, k) scores, (n,) `unknown_share`)."""
+        counts = counts_of([texts_of(rows, column) for column in self.texts])
+        found = self.lexicon.weigh(counts)
+        return multiply_sparse(found, self.weights) * self.scale, unknown_share(np.diff(found.indptr), counts)
+
+
+def unknown_share(known: Ints, counts: Counts) -> Matrix:
+    """(n,) share of a row's different n-grams that no lexicon entry stands for, 1 where it has none at
+    all; `known` (n,) says how many are known.
+
+    How far a row lies from the training rows where there is no trunk. At 0.5 % false alarms it found 82
+    of 100 strangers to banking77 and 89 to Chinese hotel reviews (a trunk's landmarks 90 and 96);
+    weighing the n-grams by idf found fewer.
+    """
+    held = np.bincount(counts.row, minlength=counts.n)
+    return np.asarray(1 - known / np.maximum(held, 1), np.float32)
 
 
 class LinearHead:
@@ -72,7 +81,9 @@ class LinearHead:
             scores += self.dense.scores(pooled, rows)
             outside = self.dense.landmarks.outside(pooled) if self.dense.landmarks else None
         if self.lexical:
-            scores += self.lexical.scores(rows)
+            found, unknown = self.lexical.scores(rows)
+            scores += found
+            outside = outside if self.dense else unknown
         return Prediction(apply_link(self.link, scores.astype(np.float64)), outside)
 
     def save(self) -> tuple[dict[str, Any], Arrays]:
@@ -80,9 +91,9 @@ class LinearHead:
         arrays: Arrays = {"bias": self.bias}
         if self.dense:
             meta["dense"], encoder = self.dense.dense.save()
-            arrays |= {**encoder, "weights": self.dense.weights, "scale": self.dense.scale}
+            arrays |= {**encoder, "weights": self.dense.weights.astype(np.float16), "scale": self.dense.scale}
             if self.dense.landmarks:
-                arrays |= {f"landmarks.{k}": v for k, v in self.dense.landmarks.save().items()}
+                arrays |= self.dense.landmarks.save()
         if self.lexical:
             meta["lexical"] = list(self.lexical.texts)
             arrays |= {f"lexicon.{k}": v for k, v in self.lexical.lexicon.arrays().items()}
@@ -103,13 +114,12 @@ class LinearHead:
 def _load_dense(meta: Any, arrays: Arrays, outputs: int) -> DensePart:
     dense = Dense.load(meta, arrays)
     weights, scale = array_of(arrays, "weights", np.float16, 2), array_of(arrays, "scale", np.float32, 1)
-    marks = prefixed(arrays, "landmarks")
-    landmarks = Landmarks.load(marks) if marks else None
+    landmarks = Landmarks.load(arrays)
     if not weights.shape[1:] == scale.shape == (outputs,) or not dense.fits(len(weights), landmarks):
         raise BundleError(
             "a linear head's weights don't fit its parts", found=str(weights.shape), wanted=f"(features, {outputs})"
         )
-    return DensePart(dense, weights, scale, landmarks)
+    return DensePart(dense, weights.astype(np.float32), scale, landmarks)
 
 
 def _load_lexical(texts: Any, arrays: Arrays, outputs: int) -> LexicalPart:

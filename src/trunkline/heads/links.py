@@ -1,4 +1,4 @@
-"""From features to scores to probabilities, each row by itself: bit-equal whatever the batch."""
+"""From scores to probabilities, each row by itself: bit-equal whatever the batch."""
 
 from __future__ import annotations
 
@@ -10,21 +10,6 @@ from numpy.typing import NDArray
 from trunkline.errors import BundleError
 
 LINKS = ("logistic", "softmax", "labels", "identity")
-CELLS = 1 << 21  # products held at once
-
-
-def weigh(features: NDArray[Any], weights: NDArray[Any]) -> NDArray[np.float64]:
-    """float64 (n, k) = features (n, d) times weights (d, k).
-
-    Not BLAS: it picks its kernel, and with it the order of additions, by the number of rows.
-    """
-    across = np.ascontiguousarray(weights.T, np.float64)
-    out = np.empty((len(features), len(across)))
-    step = max(1, CELLS // max(across.size, 1))
-    for start in range(0, len(features), step):
-        rows = np.ascontiguousarray(features[start : start + step], np.float64)
-        out[start : start + step] = (rows[:, None, :] * across).sum(axis=2)
-    return out
 
 
 def apply_link(link: str, scores: NDArray[np.float64]) -> NDArray[np.float64]:

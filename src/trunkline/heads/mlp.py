@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from trunkline.errors import BundleError
 from trunkline.heads.dense import Dense, Landmarks
 from trunkline.heads.links import apply_link, known_link
-from trunkline.heads.rowwise import Matrix, array_of, multiply_rows, prefixed
+from trunkline.heads.rowwise import Matrix, array_of, multiply_rows
 from trunkline.types import Arrays, Inputs, Prediction, Program
 
 
@@ -39,8 +39,7 @@ class MlpHead:
         pooled = self.dense.pooled(outputs)
         features = self.dense.features(pooled, rows)
         into, into_bias, out, out_bias = (layer.astype(np.float32) for layer in self.layers)
-        if features.shape[1] != len(into):
-            raise BundleError("the trunk's vectors don't fit the head", where=self.dense.engine)
+        self.dense.check_width(features, len(into))
         hidden = np.maximum(multiply_rows(features, into) + into_bias, 0)
         scores = multiply_rows(hidden, out) + out_bias
         outside = self.landmarks.outside(pooled) if self.landmarks else None
@@ -50,7 +49,7 @@ class MlpHead:
         dense, arrays = self.dense.save()
         arrays |= dict(zip(("into", "into_bias", "out", "out_bias"), self.layers, strict=True))
         if self.landmarks:
-            arrays |= {f"landmarks.{k}": v for k, v in self.landmarks.save().items()}
+            arrays |= self.landmarks.save()
         return {"dense": dense, "link": self.link}, arrays
 
     @classmethod
@@ -62,6 +61,4 @@ class MlpHead:
             array_of(arrays, "out", np.float32, 2),
             array_of(arrays, "out_bias", np.float32, 1),
         )
-        marks = prefixed(arrays, "landmarks")
-        landmarks = Landmarks.load(marks) if marks else None
-        return cls(Dense.load(meta.get("dense"), arrays), str(meta.get("link")), layers, landmarks)
+        return cls(Dense.load(meta.get("dense"), arrays), str(meta.get("link")), layers, Landmarks.load(arrays))

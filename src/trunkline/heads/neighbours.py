@@ -54,8 +54,7 @@ class NeighboursHead:
 
     def of(self, pooled: Matrix) -> Prediction:
         """What rows with these vectors (n, d) get. Raises BundleError for vectors of another length."""
-        if pooled.shape[1] != len(self.centre):
-            raise BundleError("the trunk's vectors don't fit the head", where=self.dense.engine)
+        self.dense.check_width(pooled, len(self.centre))
         cosines = multiply_rows(unit_rows(pooled - self.centre), self._columns)
         return Prediction(self._values(cosines), 1 - cosines.max(axis=1))
 

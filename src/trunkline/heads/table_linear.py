@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from trunkline.columns import ColumnEncoder
 from trunkline.errors import BundleError
-from trunkline.heads.links import apply_link, known_link, weigh
+from trunkline.heads.links import apply_link, known_link
+from trunkline.heads.rowwise import multiply_rows
 from trunkline.types import Arrays, Inputs, Prediction, Program
 
 
@@ -30,7 +31,7 @@ class TableLinearHead:
     def run(self, rows: Sequence[Inputs]) -> Program:
         """Ends at once: a table needs no heavy compute."""
         yield from ()
-        scores = weigh(self.encoder.transform(rows), self.weights) + self.bias
+        scores = multiply_rows(self.encoder.transform(rows), self.weights) + self.bias
         return Prediction(apply_link(self.link, scores))
 
     def save(self) -> tuple[dict[str, Any], Arrays]:

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from trunkline.columns import ColumnReader
 from trunkline.errors import BundleError
 from trunkline.heads.dense import texts_of
-from trunkline.heads.links import apply_link, known_link, weigh
+from trunkline.heads.links import apply_link, known_link
+from trunkline.heads.rowwise import multiply_rows
 from trunkline.heads.tree_arrays import Forest, TreeArrays
 from trunkline.types import Arrays, Call, Inputs, Prediction, Program
 
@@ -31,7 +32,7 @@ class TextScores:
 
     def of(self, pooled: NDArray[Any]) -> NDArray[np.float64]:
         """float64 (n, k) of pooled vectors (n, dim)."""
-        return weigh(pooled, self.weights) + self.bias
+        return multiply_rows(pooled, self.weights.astype(np.float64)) + self.bias
 
 
 class TreesHead:

@@ -14,6 +14,8 @@ METHODS: Door[type[Method]] = Door(
         "mlp": "trunkline.methods.mlp:Mlp",
         "boosting": "trunkline.methods.boosting:Boosting",
         "tabular": "trunkline.methods.tabular:Tabular",
+        "blend": "trunkline.methods.blend:Blend",
+        "onnx": "trunkline.methods.onnx:Onnx",
         "majority": "trunkline.methods.majority:Majority",
     },
 )

@@ -42,12 +42,8 @@ def cross_fit(
     """Choose among `penalties` by out-of-fold loss at its best temperature (the temperature is
     chosen later, over all methods alike), then fit all rows. Deterministic. `trust` looks at the
     rows that are learned from, no others.
-
-    From MANY scores on, folds are put together to three: each model learns from fewer rows, so the
-    figures are a little too low rather than too high, in 3 fits' time instead of 5.
     """
-    if len(folds) * answers.outputs >= MANY:
-        folds = folds % 3
+    folds = fewer_folds(folds, answers.outputs)
     every = [int(fold) for fold in np.unique(folds)]
     judges = every if len(folds) < ONE_FOLD_ROWS else every[:1]
     known: dict[tuple[float, int], Weights] = {}
@@ -65,6 +61,12 @@ def cross_fit(
     return CrossFit(whole, _gather(known, best, every, folds), best)
 
 
+def fewer_folds(folds: Folds, outputs: int) -> Folds:
+    """From MANY scores on, folds are put together to three: each model learns from fewer rows, so figures
+    are a little too low rather than too high, in 3 fits' time instead of 5."""
+    return folds % 3 if len(folds) * outputs >= MANY else folds
+
+
 def _fit(
     x: Matrix, answers: Answers, folds: Folds, trust: Trust | None, penalty: float, fold: int
 ) -> Fitted:
@@ -72,6 +74,11 @@ def _fit(
     if fold != NO_FOLD:
         rest = np.flatnonzero(folds != fold)
         x, answers = x[rest], answers.take(rest)
+    return fit_trusted(x, answers, penalty, trust)
+
+
+def fit_trusted(x: Matrix, answers: Answers, penalty: float, trust: Trust | None) -> Fitted:
+    """`fit_linear` with each feature weighed by `trust` first; the weights are those of x as it is."""
     if trust is None:
         return fit_linear(x, answers, penalty)
     weight = trust(x, answers)

@@ -1,4 +1,4 @@
-"""The ladder behind method = "auto": simple methods first, a dearer one only where it clearly brings more.
+"""The ladder behind method = "auto": simple methods first, a dearer one only where it brings more.
 
 Every rung is judged by its out-of-fold predictions, calibrated as its answers would be; the test rows
 take no part. Each method says itself what it can do; the ladder only orders.
@@ -9,24 +9,22 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import ClassVar, Protocol, runtime_checkable
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from trunkline.errors import TrainError
 from trunkline.methods import METHODS
-from trunkline.methods.fused import Fused
 from trunkline.methods.text_rows import size_of
 from trunkline.proof.intervals import estimate, paired
 from trunkline.spec import Spec
+from trunkline.spec.model import trunk_of
 from trunkline.tasks.common import judgeable
 from trunkline.terminal import SILENT, Progress
 from trunkline.types import (
     Ask,
     Candidate,
-    CurvePoint,
     Estimate,
     Examples,
     Folds,
@@ -41,8 +39,18 @@ TEXT = ("ngrams", "linear", "fused")
 # Not `prototype`: from 1 to 16 rows a class it lost 2 to 8 points to `linear` (benchmarks/text_accuracy.py),
 # although one-shot folds of two rows a class make it look better.
 FEW_TEXT = ("linear", "ngrams", "fused")
-TABLE = ("tabular", "boosting")
-CURVE = (0.125, 0.25, 0.5)  # of the training rows
+TABLE = ("tabular", "boosting", "blend")
+
+
+@runtime_checkable
+class Joins(Protocol):
+    """A method whose head is made of other methods' heads; it need not learn those again."""
+
+    parts: ClassVar[tuple[str, ...]]
+
+    def join(self, spec: Spec, examples: Examples, folds: Folds, ask: Ask, parts: Mapping[str, Candidate]) -> Candidate:
+        """`fit` from what its parts became on the same examples and folds."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -70,12 +78,16 @@ def order(spec: Spec, examples: Examples) -> list[str]:
 def climb(spec: Spec, task: Task, examples: Examples, ask: Ask, progress: Progress = SILENT) -> Climbed:
     """Learn by the spec's method, or by each rung in turn and keep the best.
 
-    A rung is kept over the best before it if the paired out-of-fold gain of the primary metric excludes
-    zero; or, since few rows tell labels apart only coarsely, if its gain is not negative and that of the
-    log loss excludes zero. Raises TrainError where no method can do this product.
+    Where a trunk is used, a rung is kept over the best before it if the paired out-of-fold gain of the
+    primary metric excludes zero; or, since few rows tell labels apart only coarsely, if its gain is not
+    negative and that of the log loss excludes zero.
+
+    Without a trunk every rung answers in microseconds, so none has a price to make up for: it is kept if
+    its out-of-fold log loss is lower (the primary metric better, where the task has no log loss) and it
+    isn't clearly worse by the primary metric. Raises TrainError where no method can do this product.
     """
     folds = task.folds(examples, spec.method.folds, spec.seed)
-    judge = _Judge(spec, task, examples)
+    judge = Judge(spec, task, examples)
     tried: dict[str, Candidate] = {}
     rungs: list[Rung] = []
     best, refusals = "", []
@@ -108,75 +120,30 @@ def climb(spec: Spec, task: Task, examples: Examples, ask: Ask, progress: Progre
     return Climbed(best, tried[best], tuple(rungs), folds, tried)
 
 
-def learning_curve(spec: Spec, task: Task, examples: Examples, climbed: Climbed, ask: Ask) -> list[CurvePoint]:
-    """The kept method learned from growing shares of the training rows, figures out of fold.
-
-    A point's `rows` are the rows that its models learned from: the smaller ones in two folds with the
-    penalty that all rows chose, the last one from the climb itself.
-    """
-    points = []
-    for share in CURVE:
-        part = examples.take(_sample(task, examples, share, spec.seed))
-        if len(part) < 8 * max(1, len(part.labels)) ** 0.5:
-            continue
-        folds = task.folds(part, 2, spec.seed)
-        candidate = _again(climbed.method, climbed.candidate.settings, spec, part, folds, ask)
-        points.append(CurvePoint(len(part) // 2, _Judge(spec, task, part).value(candidate)))
-    k = len(np.unique(climbed.folds))
-    whole = _Judge(spec, task, examples).value(climbed.candidate)
-    return [*points, CurvePoint(len(examples) * (k - 1) // k if k > 1 else len(examples), whole)]
-
-
-def _again(
-    name: str, settings: Mapping[str, Any], spec: Spec, part: Examples, folds: Folds, ask: Ask
-) -> Candidate:
-    """Learn on fewer rows with the penalty known; choosing it again would cost most of the time."""
-    method = METHODS.get(name)()
-    if isinstance(method, Fused):
-        pieces = {piece: _again(piece, settings[piece], spec, part, folds, ask) for piece in method.parts}
-        return method.join(_named(spec, name, {}), part, folds, pieces)
-    kept = {"penalty": settings["penalty"]} if "penalty" in settings else dict(spec.method.settings)
-    return method.fit(_named(spec, name, kept), part, folds, ask)
-
-
-def _named(spec: Spec, name: str, settings: dict[str, Any]) -> Spec:
-    choice = msgspec.structs.replace(spec.method, name=name, settings=settings)
-    return msgspec.structs.replace(spec, method=choice)
-
-
 def _fit(
     name: str, spec: Spec, examples: Examples, folds: Folds, ask: Ask, tried: Mapping[str, Candidate]
 ) -> Candidate:
     method = METHODS.get(name)()
-    if isinstance(method, Fused) and set(method.parts) <= set(tried):
-        return method.join(spec, examples, folds, tried)
+    if isinstance(method, Joins) and set(method.parts) <= set(tried):
+        return method.join(spec, examples, folds, ask, tried)
     return method.fit(spec, examples, folds, ask)
 
 
-def _sample(task: Task, examples: Examples, share: float, seed: int) -> NDArray[np.int64]:
-    """Rows of a nested sample; of each class its share, at least one."""
-    rng = np.random.default_rng(seed)
-    place = rng.permutation(len(examples))
-    if examples.target.dtype.kind in "iu" and examples.target.ndim == 1:
-        picked = [
-            rows[np.argsort(place[rows])][: max(1, round(share * len(rows)))]
-            for rows in (np.flatnonzero(examples.target == c) for c in range(len(examples.labels)))
-        ]
-        return np.sort(np.concatenate(picked))
-    return np.sort(np.argsort(place)[: max(1, round(share * len(examples)))])
+class Judge:
+    """Compares candidates on the training examples (those `among` them), out of fold."""
 
-
-class _Judge:
-    """Compares candidates on the training examples, out of fold."""
-
-    def __init__(self, spec: Spec, task: Task, examples: Examples) -> None:
-        self.fair = np.flatnonzero(judgeable(examples.target))
+    def __init__(
+        self, spec: Spec, task: Task, examples: Examples, among: NDArray[np.bool_] | None = None
+    ) -> None:
+        fair = judgeable(examples.target)
+        self.fair = np.flatnonzero(fair if among is None else fair & among)
         self.spec, self.task, self.all = spec, task, examples
         self.examples = examples.take(self.fair)
         self._finished: dict[int, Prediction] = {}
         metrics = task.metrics(spec, examples.labels)
         self.primary = metrics[task.primary(spec)]
         self.loss = metrics.get("log_loss")
+        self.cheap = all(trunk_of(spec, kind) is None for kind in spec.inputs.values())
 
     def finished(self, candidate: Candidate) -> Prediction:
         """Of the rows that tell methods apart. Candidates outlive the judge, so their ids stay theirs."""
@@ -186,10 +153,17 @@ class _Judge:
         return self._finished[id(candidate)]
 
     def value(self, candidate: Candidate) -> Estimate:
-        values = self.finished(candidate).values
-        examples = self.examples
+        return self._estimate(self.finished(candidate))
+
+    def value_of(self, raw: Prediction, candidate: Candidate) -> Estimate:
+        """Of another prediction for all rows, calibrated as the candidate's is."""
+        decision = self.task.calibrate(self.spec, self.all, candidate.out_of_fold)
+        return self._estimate(self.task.finish(raw.take(self.fair), decision))
+
+    def _estimate(self, finished: Prediction) -> Estimate:
+        known, examples = finished.values, self.examples
         return estimate(
-            self.primary, examples.target, values, groups=examples.groups, times=examples.times, seed=self.spec.seed
+            self.primary, examples.target, known, groups=examples.groups, times=examples.times, seed=self.spec.seed
         )
 
     def against(self, one: Candidate, best: Candidate | None) -> tuple[Estimate | None, bool, str]:
@@ -199,11 +173,23 @@ class _Judge:
         if not len(self.examples):
             return None, False, "one row a class: nothing tells methods apart"
         gain = self._gain(self.primary, one, best)
+        return gain, *(self._better(gain, one, best) if self.cheap else self._clear(gain, one, best))
+
+    def _clear(self, gain: Estimate, one: Candidate, best: Candidate) -> tuple[bool, str]:
         if gain.low > 0:
-            return gain, True, "its gain excludes zero"
+            return True, "its gain excludes zero"
         if self.loss is not None and gain.value >= 0 and self._gain(self.loss, one, best).low > 0:
-            return gain, True, "no loss, and the gain in log loss excludes zero"
-        return gain, False, "no clear gain"
+            return True, "no loss, and the gain in log loss excludes zero"
+        return False, "no clear gain"
+
+    def _better(self, gain: Estimate, one: Candidate, best: Candidate) -> tuple[bool, str]:
+        metric = self.loss or self.primary
+        a, b = (metric.of(self.examples.target, self.finished(candidate).values) for candidate in (one, best))
+        if not (a > b if metric.higher_is_better else a < b):
+            return False, f"its {metric.name} is no better"
+        if gain.high < 0:
+            return False, f"its {metric.name} is better, but it is clearly worse"
+        return True, f"its {metric.name} is better, and no rung costs more than microseconds"
 
     def _gain(self, metric: Metric, one: Candidate, best: Candidate) -> Estimate:
         a, b = self.finished(one).values, self.finished(best).values

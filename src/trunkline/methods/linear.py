@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar
 
 import msgspec
 from msgspec import Meta
@@ -10,8 +11,16 @@ from msgspec import Meta
 from trunkline.heads.linear import LinearHead
 from trunkline.methods.crossfit import cross_fit
 from trunkline.methods.settings import read_settings
-from trunkline.methods.table_target import answers_of
-from trunkline.methods.text_rows import check_budget, landmarks_of, outside_of, read_rows, refuse_text
+from trunkline.methods.solve import Fitted, fit_linear
+from trunkline.methods.table_target import Answers, answers_of
+from trunkline.methods.text_rows import (
+    TextRows,
+    check_budget,
+    landmarks_of,
+    outside_of,
+    read_rows,
+    refuse_text,
+)
 from trunkline.spec import Spec
 from trunkline.types import Ask, Candidate, Examples, Folds, Prediction, Refused
 
@@ -34,13 +43,21 @@ class Linear:
         return refuse_text(spec, self.name)
 
     def fit(self, spec: Spec, examples: Examples, folds: Folds, ask: Ask) -> Candidate:
-        """Raises MissingExtra, SpecError (settings), TrainError (the head is over its budget)."""
+        """Raises SpecError (settings), TrainError (the head is over its budget)."""
         settings = read_settings(spec, self.name, LinearSettings)
         rows, answers = read_rows(spec, examples, ask), answers_of(spec, examples)
         grid = NUMBER_PENALTIES if answers.link == "identity" else PENALTIES
         fit = cross_fit(rows.x, answers, folds, (settings.penalty,) if settings.penalty else grid)
-        part, bias = rows.part(fit.fitted, landmarks_of(spec, rows, answers))
-        head = LinearHead(answers.link, bias, part)
-        check_budget(head, spec, self.name)
+        head = self._head(spec, rows, answers, fit.fitted)
         out_of_fold = Prediction(fit.values(answers.link), outside_of(spec, rows, answers, folds))
         return Candidate(head, out_of_fold, {"penalty": fit.penalty})
+
+    def refit(self, spec: Spec, examples: Examples, ask: Ask, settings: Mapping[str, Any]) -> LinearHead:
+        rows, answers = read_rows(spec, examples, ask), answers_of(spec, examples)
+        return self._head(spec, rows, answers, fit_linear(rows.x, answers, settings["penalty"]))
+
+    def _head(self, spec: Spec, rows: TextRows, answers: Answers, fitted: Fitted) -> LinearHead:
+        part, bias = rows.part(fitted, landmarks_of(spec, rows, answers))
+        head = LinearHead(answers.link, bias, part)
+        check_budget(head, spec, self.name)
+        return head

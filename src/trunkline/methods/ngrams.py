@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar
 
 import msgspec
 import numpy as np
@@ -11,12 +13,12 @@ from numpy.typing import NDArray
 
 from trunkline.errors import MissingExtra
 from trunkline.heads.dense import texts_of
-from trunkline.heads.linear import LexicalPart, LinearHead
+from trunkline.heads.linear import LexicalPart, LinearHead, unknown_share
 from trunkline.heads.rowwise import quantise
 from trunkline.lexical import Counts, Lexicon, SparseRows, count_ngrams
-from trunkline.methods.crossfit import cross_fit
+from trunkline.methods.crossfit import Trust, cross_fit, fit_trusted
 from trunkline.methods.settings import read_settings
-from trunkline.methods.solve import Matrix
+from trunkline.methods.solve import Fitted, Matrix
 from trunkline.methods.table_target import Answers, answers_of
 from trunkline.methods.text_rows import check_budget, refuse_text, text_columns
 from trunkline.spec import Spec
@@ -51,19 +53,47 @@ class Ngrams:
     def fit_within(self, spec: Spec, examples: Examples, folds: Folds, budget: int) -> Candidate:
         """`fit` with a head of at most `budget` bytes."""
         settings = read_settings(spec, self.name, NgramsSettings)
-        answers, columns = answers_of(spec, examples), text_columns(spec)
-        counts = count_ngrams([texts_of(examples.inputs, column) for column in columns])
+        answers = answers_of(spec, examples)
         room = (budget - 8 * answers.outputs) // (_FEATURE_BYTES + answers.outputs)
-        lexicon = choose_lexicon(counts, room)
+        rows = _Rows.read(spec, examples, room)
         grid = NUMBER_PENALTIES if answers.link == "identity" else (PENALTY,)
-        x = sparse_matrix(lexicon.weigh(counts), len(lexicon))
-        trust = None if answers.link == "identity" else telling
-        fit = cross_fit(x, answers, folds, (settings.penalty,) if settings.penalty else grid, trust)
-        weights, scale = quantise(fit.fitted.weights, axis=0)
-        head = LinearHead(answers.link, fit.fitted.bias, lexical=LexicalPart(columns, lexicon, weights, scale))
+        trust = _trust(answers)
+        fit = cross_fit(rows.x, answers, folds, (settings.penalty,) if settings.penalty else grid, trust)
+        head = rows.head(answers, fit.fitted)
         check_budget(head, spec, self.name)
-        return Candidate(
-            head, Prediction(fit.values(answers.link)), {"penalty": fit.penalty, "features": len(lexicon)}
+        chosen = {"penalty": fit.penalty, "features": len(rows.lexicon)}
+        out_of_fold = Prediction(fit.values(answers.link), _outside(rows.counts, rows.weighed, folds))
+        return Candidate(head, out_of_fold, chosen)
+
+    def refit(self, spec: Spec, examples: Examples, ask: Ask, settings: Mapping[str, Any]) -> LinearHead:
+        answers, rows = answers_of(spec, examples), _Rows.read(spec, examples, settings["features"])
+        return rows.head(answers, fit_trusted(rows.x, answers, settings["penalty"], _trust(answers)))
+
+
+def _trust(answers: Answers) -> Trust | None:
+    return None if answers.link == "identity" else telling
+
+
+@dataclass(frozen=True)
+class _Rows:
+    columns: tuple[str, ...]
+    counts: Counts
+    lexicon: Lexicon
+    weighed: SparseRows
+    x: Matrix  # `weighed` for scipy: (n, len(lexicon))
+
+    @classmethod
+    def read(cls, spec: Spec, examples: Examples, room: int) -> _Rows:
+        columns = text_columns(spec)
+        counts = count_ngrams([texts_of(examples.inputs, column) for column in columns])
+        lexicon = choose_lexicon(counts, room)
+        weighed = lexicon.weigh(counts)
+        return cls(columns, counts, lexicon, weighed, sparse_matrix(weighed, len(lexicon)))
+
+    def head(self, answers: Answers, fitted: Fitted) -> LinearHead:
+        weights, scale = quantise(fitted.weights, axis=0)
+        return LinearHead(
+            answers.link, fitted.bias, lexical=LexicalPart(self.columns, self.lexicon, weights, scale)
         )
 
 
@@ -71,11 +101,26 @@ def choose_lexicon(counts: Counts, room: int) -> Lexicon:
     """The `room` n-grams of most rows. Targets aren't looked at, so out-of-fold figures stay honest;
     choosing by them (chi-square, G2) gained nothing on three sets."""
     hashes, frequency = np.unique(counts.hash, return_counts=True)
-    known = np.flatnonzero(frequency >= (2 if counts.n >= RARE_ROWS else 1))
+    known = np.flatnonzero(frequency >= _least(counts.n))
     ranked = known[np.argsort(-frequency[known], kind="stable")]
     kept = np.sort(ranked[: max(room, 1)])
     idf = np.log((1 + counts.n) / (1 + frequency[kept])) + 1
     return Lexicon(hashes[kept], idf.astype(np.float16))
+
+
+def _least(rows: int) -> int:
+    """Rows that an n-gram of the lexicon stands in."""
+    return 2 if rows >= RARE_ROWS else 1
+
+
+def _outside(counts: Counts, weighed: SparseRows, folds: Folds) -> NDArray[np.float32]:
+    """(n,) `unknown_share` of each row, as if the lexicon knew the other folds' rows only."""
+    rows, features = np.repeat(np.arange(counts.n), np.diff(weighed.indptr)), int(weighed.columns.max(initial=0)) + 1
+    inside = folds[rows] * features + weighed.columns
+    in_fold = np.bincount(inside, minlength=features * (int(folds.max()) + 1))
+    others = in_fold.reshape(-1, features).sum(axis=0)[weighed.columns] - in_fold[inside]
+    known = np.bincount(rows[others >= _least(counts.n)], minlength=counts.n)
+    return unknown_share(known, counts)
 
 
 def telling(x: Matrix, answers: Answers) -> NDArray[np.float32]:

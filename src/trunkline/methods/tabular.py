@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
@@ -13,7 +14,8 @@ from numpy.typing import NDArray
 
 from trunkline.columns import TABLE_KINDS, ColumnEncoder
 from trunkline.errors import MissingExtra, TrainError
-from trunkline.heads.links import apply_link, weigh
+from trunkline.heads.links import apply_link
+from trunkline.heads.rowwise import multiply_rows
 from trunkline.heads.table_linear import TableLinearHead
 from trunkline.methods.settings import read_settings
 from trunkline.methods.table_target import Answers, answers_of, loss_of
@@ -24,6 +26,7 @@ STRENGTHS = (0.03, 0.1, 0.3, 1.0, 3.0)  # scikit-learn's C; ridge uses 1 / C on 
 KNOTS = (0, 8)
 SELECT_ROWS = 8000  # more rows tell settings apart no better, only slower
 NEWTON_SIZE = 1000  # weights up to which a Hessian is cheap
+GRADIENT_STEPS = 10_000  # of L-BFGS, more than it needs
 ABSENT = -30.0  # score of a class that a fold's training rows lack
 
 
@@ -42,7 +45,7 @@ class Linear:
     bias: NDArray[np.float64]
 
     def scores(self, features: NDArray[Any]) -> NDArray[np.float64]:
-        return weigh(features, self.weights) + self.bias
+        return multiply_rows(features, self.weights) + self.bias
 
 
 class Tabular:
@@ -138,15 +141,24 @@ Fitter = Callable[[NDArray[np.float64], NDArray[Any]], Any]
 
 def _logistic_fitter(strength: float) -> Fitter:
     try:
+        from sklearn.exceptions import ConvergenceWarning
         from sklearn.linear_model import LogisticRegression
     except ImportError:
         raise MissingExtra("scikit-learn", "heads") from None
 
     def fit(features: NDArray[np.float64], target: NDArray[Any]) -> Any:
         classes = len(np.unique(target))
-        size = features.shape[1] * (1 if classes == 2 else classes)
-        solver = "newton-cholesky" if size <= NEWTON_SIZE else "lbfgs"
-        return LogisticRegression(C=strength, solver=solver, max_iter=2000).fit(features, target)
+        if features.shape[1] * (1 if classes == 2 else classes) <= NEWTON_SIZE:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", ConvergenceWarning)
+                try:
+                    return LogisticRegression(C=strength, solver="newton-cholesky").fit(features, target)
+                except ConvergenceWarning:  # a Newton step led nowhere, as it may with a handful of rows
+                    return by_gradient(features, target)
+        return by_gradient(features, target)
+
+    def by_gradient(features: NDArray[np.float64], target: NDArray[Any]) -> Any:
+        return LogisticRegression(C=strength, solver="lbfgs", max_iter=GRADIENT_STEPS).fit(features, target)
 
     return fit
 

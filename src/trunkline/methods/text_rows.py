@@ -67,7 +67,7 @@ class TextRows:
         scale = np.maximum(np.abs(weights).max(axis=0, initial=0), 1e-30).astype(np.float32)
         small = (weights / scale).astype(np.float16)
         bias = fitted.bias - self.centre.astype(np.float64) @ small.astype(np.float64) * scale
-        return DensePart(self.dense, small, scale, landmarks), bias.astype(np.float32)
+        return DensePart(self.dense, small.astype(np.float32), scale, landmarks), bias.astype(np.float32)
 
 
 def read_rows(spec: Spec, examples: Examples, ask: Ask) -> TextRows:

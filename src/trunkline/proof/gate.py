@@ -98,7 +98,7 @@ def known_figures(
     return [name + end for name in names for end in ENDS] + list(PLAIN_FIGURES)
 
 
-def check_rules(rules: Sequence[str], known: Collection[str]) -> list[Rule]:
+def check_rules(rules: Sequence[str], known: Collection[str], key: str = "gate.rules") -> list[Rule]:
     """The parsed rules. Raises SpecError for the first that can't be read or names no known figure:
     to be called before training."""
     parsed = [parse_rule(text) for text in rules]
@@ -106,8 +106,8 @@ def check_rules(rules: Sequence[str], known: Collection[str]) -> list[Rule]:
     for rule in parsed:
         if rule.figure not in names:
             raise SpecError(
-                "a gate rule names an unknown figure",
-                where=f"gate.rules: {rule}",
+                "a rule names an unknown figure",
+                where=f"{key}: {rule}",
                 found=repr(rule.figure),
                 hint=nearest(rule.figure, names),
             )

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from trunkline.engines.threads import run_all
 from trunkline.proof import classify, multilabel, regress
 from trunkline.proof.figures import figures_of
 from trunkline.proof.gate import RuleResult, Verdict, judge
@@ -44,12 +45,13 @@ def prove(evidence: Evidence) -> Report:
     resample = Resample(len(test), test.groups, test.times, spec.seed)
     metrics = evidence.task.metrics(spec, test.labels)
     primary = evidence.task.primary(spec)
-    proven = {name: _figure(metric, evidence, resample) for name, metric in metrics.items()}
+    found = run_all(lambda metric: _figure(metric, evidence, resample), metrics.values())
+    proven = dict(zip(metrics, found, strict=True))
     kind = _part(test.target)
     cost = _cost(evidence)
     detail: Detail | None = kind.detail(evidence, resample.units) if kind else None
     size_mb = evidence.size_bytes / 1e6
-    found = figures_of(proven, primary, detail, cost, size_mb, evidence.live is not None)
+    figures = figures_of(proven, primary, detail, cost, size_mb, evidence.live is not None)
     return Report(
         product=spec.name,
         title=spec.title or spec.name,
@@ -72,7 +74,7 @@ def prove(evidence: Evidence) -> Report:
         seconds=dict(evidence.seconds),
         machine=dict(evidence.machine),
         trunks=_trunks(evidence),
-        verdict=_verdict(evidence, judge(spec.gate.rules, found)),
+        verdict=_verdict(evidence, judge(spec.gate.rules, figures)),
         resampled="rows" if resample.units is None else "groups" if test.groups is not None else "blocks",
     )
 

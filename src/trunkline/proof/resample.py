@@ -6,6 +6,7 @@ Rows are drawn alone, with their whole group, or in moving blocks where they hav
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Any
@@ -35,6 +36,7 @@ class Resample:
         seed: int = 0,
     ) -> None:
         self.n, self.seed = n, seed
+        self._lock = threading.Lock()
         self.groups = None if groups is None else np.unique(np.asarray(groups, str), return_inverse=True)[1]
         self.order = None
         if groups is None and times is not None and n:
@@ -68,7 +70,9 @@ class Resample:
         """(some, n) at a time, `draws` in all; a smaller number of draws is a prefix of a larger."""
         step = max(1, CELLS // max(1, self.n))
         if step >= DRAWS:
-            yield self._all[:draws]
+            with self._lock:  # draw once, although figures share the pool
+                every = self._all
+            yield every[:draws]
             return
         rng = np.random.default_rng(self.seed)
         for start in range(0, draws, step):

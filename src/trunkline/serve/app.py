@@ -1,15 +1,23 @@
-"""The routes, and the one table from error class to HTTP status."""
+"""The routes of our own protocol; `build` puts the others beside them."""
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
+import math
 import re
+from collections.abc import Awaitable, Callable
+from dataclasses import astuple, replace
 from functools import partial
 from importlib.resources import files
-from typing import Any
+from time import monotonic, perf_counter
+from typing import TYPE_CHECKING, Any, TypeVar
+from weakref import WeakKeyDictionary
 
+import numpy as np
 import orjson
+from numpy.typing import NDArray
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -18,38 +26,46 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 import trunkline
-from trunkline.errors import BundleError, RequestError, TrunklineError, nearest
-from trunkline.serve import wire
-from trunkline.serve.answer import predict
+from trunkline.engines.threads import pool
+from trunkline.errors import RequestError, TrunklineError, nearest
+from trunkline.program import one
+from trunkline.serve import meters, wire
+from trunkline.serve.answer import TOP_SCORES, answering
+from trunkline.serve.auth import Auth, Keys
+from trunkline.serve.caller import ANYBODY, Caller
 from trunkline.serve.catalog import Catalog, Served
-from trunkline.serve.describe import describe
-from trunkline.serve.examples import measure
+from trunkline.serve.examples import Cost, measure, no_engine
+from trunkline.serve.idempotency import Idempotency
+from trunkline.serve.limits import Admission, Limits
+from trunkline.serve.live import LiveCatalog
+from trunkline.serve.live import routes as rollouts
 from trunkline.serve.log import Envelope, request_id
-from trunkline.serve.matrix import predict_matrix
+from trunkline.serve.matrix import answering_matrix
 from trunkline.serve.openapi import openapi
-from trunkline.serve.work import Limits, Work
+from trunkline.serve.opening import Snapshot
+from trunkline.serve.problems import http_problem, json_bytes, problem
+from trunkline.serve.rollout import Comparisons, identity
+from trunkline.serve.rollout import Route as ProductRoute
+from trunkline.serve.schedule import Scheduler, Spent, Ticket
+from trunkline.types import Call, End, Steps
 
-STATUS: dict[type[Exception], int] = {
-    wire.NotJsonError: 400,
-    wire.UnknownProductError: 404,
-    wire.TooLargeError: 413,
-    wire.WrongRequestError: 422,
-    wire.TooBusyError: 503,
-    wire.UnavailableError: 503,
-    RequestError: 400,
-    BundleError: 503,
-    TrunklineError: 500,
-    Exception: 500,
-}
-_SMALL_BODY = 65_536  # bytes that are decoded within a millisecond
+if TYPE_CHECKING:
+    from trunkline.store.database import Store
+
+T = TypeVar("T")
+
+_SLACK_SECONDS = 30  # beyond the deadline, until a call that never ended is given up
+INLINE_SECONDS = 0.003  # answered on the event loop: well under the 10 ms that it may ever be held up
+SMALL_BODY = 65_536  # bytes that are decoded within a millisecond
 _JSON = "application/json"
 _LOCKED = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 
-def build(catalog: Catalog, limits: Limits | None = None) -> ASGIApp:
-    """The ASGI application that answers with a catalog."""
-    limits = limits or Limits()
-    server = Server(catalog, limits)
+def build(live: LiveCatalog, limits: Limits | None = None, store: Store | None = None) -> ASGIApp:
+    """The ASGI application that answers with what is live; `store` holds keys and repeated calls, if there is one."""
+    from trunkline.serve import embeddings, oip  # they stand on this module
+
+    server = Server(live, limits or Limits(), store)
     app = Starlette(
         routes=[
             Route("/", server.root),
@@ -60,33 +76,47 @@ def build(catalog: Catalog, limits: Limits | None = None) -> ASGIApp:
             Route("/v1/products/{name}/report", server.report),
             Route("/v1/products/{name}/predict", server.predict, methods=["POST"]),
             Route("/v1/matrix/predict", server.matrix, methods=["POST"]),
+            *rollouts(server),
+            *oip.routes(server, live),
+            *embeddings.routes(server),
+            *meters.routes(server.meter),
         ],
         exception_handlers={TrunklineError: problem, HTTPException: http_problem, Exception: problem},
     )
-    return Envelope(app)
+    return Envelope(Auth(app, Keys(store) if store else None, problem), server.meter)
 
 
 class Server:
-    """The handlers; they share a catalog, limits and the compute pool."""
+    """The handlers; they share what is live, limits and the compute pool."""
 
-    def __init__(self, catalog: Catalog, limits: Limits) -> None:
-        self.catalog, self.limits = catalog, limits
-        self.work = Work(limits)
-        self.ask = catalog.ask()
-        self._costs = {name: measure(served) for name, served in catalog.products.items()}
-        self._openapi: bytes | None = None
+    def __init__(self, live: LiveCatalog, limits: Limits, store: Store | None = None) -> None:
+        self.live, self.limits = live, limits
+        self.admission = Admission(limits)
+        self.meter = meters.Meter(lambda name: name in self.catalog.products, lambda: self.scheduler.waiting())
+        now = live.snapshot()
+        self.scheduler = Scheduler(now.engines, now.key, executed=self.meter.executed)
+        self.comparisons = Comparisons(busy=lambda: self.admission.total > limits.waiting // 4)
+        self.idempotency = Idempotency(store, limits.seconds + _SLACK_SECONDS) if store else None
+        self._costs: WeakKeyDictionary[Served, Cost] = WeakKeyDictionary()
+        self._openapi: tuple[Snapshot, bytes] | None = None
+
+    @property
+    def catalog(self) -> Snapshot:
+        """What serves at this moment; a handler takes it once."""
+        return self.live.snapshot()
 
     async def root(self, request: Request) -> Response:
         return RedirectResponse("/docs")
 
     async def health(self, request: Request) -> Response:
         """ok while every product serves, degraded while some were refused."""
-        status = "degraded" if self.catalog.refused else "ok"
+        now = self.catalog
         return _json(
             {
-                "status": status,
-                "products": len(self.catalog.products),
-                "refused": len(self.catalog.refused),
+                "status": "degraded" if now.refused or now.troubles else "ok",
+                "products": len(now.products),
+                "refused": len(now.refused),
+                "troubles": len(now.troubles),
                 "trunkline": trunkline.__version__,
             }
         )
@@ -96,53 +126,117 @@ class Server:
         return _page(page, "connect-src 'self'; img-src data:")
 
     async def openapi(self, request: Request) -> Response:
-        if self._openapi is None:
-            self._openapi = await self.work.do(lambda: orjson.dumps(openapi(self.catalog, self.limits)))
-        return Response(self._openapi, media_type=_JSON)
+        now, made = self.catalog, self._openapi
+        if made is None or made[0] is not now:
+            made = self._openapi = (now, await aside(lambda: orjson.dumps(openapi(now, self.limits))))
+        return Response(made[1], media_type=_JSON)
 
     async def products(self, request: Request) -> Response:
-        return _json(await self.work.do(partial(describe, self.catalog)))
+        return Response(await aside(self.live.listing), media_type=_JSON)
 
     async def report(self, request: Request) -> Response:
-        served = self._served(request)
-        page = await self.work.do(lambda: served.bundle.read("report.html").decode())
+        served = self.served(request)
+        page = await aside(lambda: served.bundle.read("report.html").decode())
         return _page(page, "img-src data:; font-src data:; sandbox allow-scripts allow-popups")
 
     async def predict(self, request: Request) -> Response:
-        served = self._served(request)
-        body = await self._body(request)
+        from trunkline.serve import ndjson  # it stands on this module
+
+        served = self.served(request)
+        if ndjson.wanted(request):
+            return ndjson.Reply(self, served, request, _top(request))
+        body = await self.body(request)
+        return await self._once(request, body, lambda: self._predicted(served.name, body, request))
+
+    async def _predicted(self, name: str, body: bytes, request: Request) -> Response:
         top = _top(request)
-        if len(body) > _SMALL_BODY:
-            parsed = await self.work.do(partial(wire.predict_request, body, self.limits.rows))
-        else:
-            parsed = wire.predict_request(body, self.limits.rows)
+        parse = partial(wire.predict_request, body, self.limits.rows)
+        parsed = parse() if len(body) <= SMALL_BODY else await aside(parse)
         assert isinstance(parsed.rows, list)
         _note(request, parsed.request_id, rows=len(parsed.rows))
-        seconds = self._costs[served.name].of(len(parsed.rows), len(body))
-        return Response(
-            await self.work.do(partial(self._reply, served, parsed.rows, top), seconds), media_type=_JSON
-        )
+        route = self.route(name)
+        served, rows, began = route.choose(parsed.user, request.state.request_id), parsed.rows, perf_counter()
+        try:
+            answers, spent = await self.answer(served, rows, request, top)
+        except RequestError:
+            raise
+        except Exception:
+            route.of(served).failure()
+            raise
+
+        async def again(other: Served, rows: list[Any]) -> list[dict[str, Any]]:
+            steps = answering(other, rows, top)
+            return (await self._run(steps, request, other.name, other.bundle.spec.serve.reuse))[0]
+
+        seconds = perf_counter() - began
+        self.comparisons.after(route, served, rows, answers, seconds, request.state.request_id, again)
+        return _json({**identity(served), "answers": answers}, spent)
+
+    async def _once(self, request: Request, body: bytes, answer: Callable[[], Awaitable[Response]]) -> Response:
+        """A call that carries an Idempotency-Key is computed once, where there is a store to remember it."""
+        if self.idempotency is None:
+            return await answer()
+        return await self.idempotency.once(request, body, answer)
+
+    async def answer(
+        self, served: Served, rows: list[Any], request: Request, top: int | None
+    ) -> tuple[list[dict[str, Any]], Spent]:
+        """One answer a row, in order, and where the time went. Raises RequestError."""
+        _note_served(request, served)
+        steps = answering(served, rows, top)
+        size = getattr(request.state, "size", math.inf)
+        if self._cost(served).of(len(rows), size) <= INLINE_SECONDS:
+            return one(steps, no_engine), Spent()
+        return await self._run(steps, request, served.name, served.bundle.spec.serve.reuse)
+
+    def _cost(self, served: Served) -> Cost:
+        cost = self._costs.get(served)
+        if cost is None:
+            cost = self._costs[served] = measure(served)
+        return cost
+
+    async def embed(self, engine: str, texts: list[str], request: Request) -> NDArray[np.float32]:
+        """float32 (n, dim): the pooled vectors of texts. Raises RequestError."""
+        vectors, _ = await self._run(_pooled(engine, texts), request, engine)
+        return vectors
+
+    async def _run(
+        self, steps: Steps[End], request: Request, product: str, reuse: bool = True
+    ) -> tuple[End, Spent]:
+        caller = caller_of(request)
+        with self.admission.place(caller.organisation):
+            deadline = self.limits.deadline(request.headers.get("x-timeout-ms"), monotonic())
+            ticket = Ticket(caller.organisation, caller.name, product, deadline, reuse)
+            end, spent = await self.scheduler.run(steps, ticket)
+        _note_spent(request, spent)
+        return end, spent
 
     async def matrix(self, request: Request) -> Response:
-        body = await self._body(request)
+        body = await self.body(request)
+        return await self._once(request, body, lambda: self._matrix(body, request))
+
+    async def _matrix(self, body: bytes, request: Request) -> Response:
         top = _top(request)
         parsed = wire.matrix_request(body)
         _note(request, parsed.request_id, rows=1)
-        job = partial(predict_matrix, self.catalog, parsed.row, parsed.products, self.ask, top)
-        return _json(await self.work.do(job))
+        now = self.catalog
+        chosen = {name: route.choose(parsed.user, request.state.request_id) for name, route in now.routes.items()}
+        steps = answering_matrix(replace(now, products=chosen), parsed.row, parsed.products, top)
+        return _json(*await self._run(steps, request, "*"))
 
-    def _reply(self, served: Served, rows: list[Any], top: int | None) -> bytes:
-        answers = predict(served, rows, self.ask, top)
-        return _bytes({"product": served.name, "version": served.bundle.version, "answers": answers})
-
-    def _served(self, request: Request) -> Served:
+    def served(self, request: Request) -> Served:
+        """The live version of the product that the path names. Raises RequestError."""
         name = request.path_params["name"]
         request.state.product = name[:80]
-        if name in self.catalog.products:
-            return self.catalog.products[name]
-        raise missing(self.catalog, name)
+        return self.route(name).live
 
-    async def _body(self, request: Request) -> bytes:
+    def route(self, name: str) -> ProductRoute:
+        now = self.catalog
+        if name in now.routes:
+            return now.routes[name]
+        raise missing(now, name)
+
+    async def body(self, request: Request) -> bytes:
         limit = self.limits.body_bytes
         length = request.headers.get("content-length", "")
         if length.isdigit() and int(length) > limit:
@@ -152,7 +246,23 @@ class Server:
             body += chunk
             if len(body) > limit:
                 raise _too_large(limit)
+        request.state.size = len(body)
         return bytes(body)
+
+
+async def aside(job: Callable[[], T]) -> T:
+    """Off the event loop, in the compute pool."""
+    return await asyncio.get_running_loop().run_in_executor(pool(), job)
+
+
+def _pooled(engine: str, texts: list[str]) -> Steps[NDArray[np.float32]]:
+    (vectors,) = yield [Call(engine, texts)]
+    return np.asarray(vectors, np.float32)
+
+
+def caller_of(request: Request) -> Caller:
+    caller: Caller = getattr(request.state, "caller", ANYBODY)
+    return caller
 
 
 def missing(catalog: Catalog, name: str) -> RequestError:
@@ -167,47 +277,6 @@ def missing(catalog: Catalog, name: str) -> RequestError:
     )
 
 
-def status_of(error: Exception) -> int:
-    return next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
-
-
-def problem_body(error: Exception, status: int) -> dict[str, Any]:
-    """RFC 9457: type, title, status, detail; what, where, found, wanted, try as extension members."""
-    if not isinstance(error, TrunklineError):
-        error = TrunklineError("the server broke on this call", hint="see its log by the request id")
-    parts = error.as_dict()
-    kind = re.sub(r"(?<!^)(?=[A-Z])", "-", parts.pop("error").removesuffix("Error")).lower()
-    detail = "; ".join(f"{name} {text}" for name, text in parts.items() if name != "what")
-    return {
-        "type": f"urn:trunkline:{kind}",
-        "title": parts["what"],
-        "status": status,
-        "detail": detail,
-        **parts,
-    }
-
-
-async def problem(request: Request, error: Exception) -> Response:
-    status = status_of(error)
-    body = problem_body(error, status) | {"instance": request.url.path[:200]}
-    body["request_id"] = request.state.request_id
-    headers = {"retry-after": "1"} if isinstance(error, wire.TooBusyError) else {}
-    return Response(_bytes(body), status, headers, "application/problem+json")
-
-
-async def http_problem(request: Request, error: Exception) -> Response:
-    """Starlette's own 404 and 405 in the same form."""
-    assert isinstance(error, HTTPException)
-    body = {
-        "type": "about:blank",
-        "title": error.detail,
-        "status": error.status_code,
-        "detail": f"{request.method} {request.url.path[:200]}; the routes are listed at /docs",
-        "request_id": request.state.request_id,
-    }
-    return Response(_bytes(body), error.status_code, dict(error.headers or {}), "application/problem+json")
-
-
 def _too_large(limit: int) -> wire.TooLargeError:
     return wire.TooLargeError(
         "the body is too large", wanted=f"at most {limit:,} bytes", hint="send it in several calls"
@@ -215,8 +284,6 @@ def _too_large(limit: int) -> wire.TooLargeError:
 
 
 def _top(request: Request) -> int | None:
-    from trunkline.serve.answer import TOP_SCORES
-
     wanted = request.query_params.get("scores", "top")
     if wanted not in ("top", "all"):
         raise wire.WrongRequestError(
@@ -232,12 +299,25 @@ def _note(request: Request, wanted_id: str | None, rows: int) -> None:
         request.state.request_id = request_id(wanted_id)
 
 
-def _bytes(value: Any) -> bytes:
-    return orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)
+def _note_served(request: Request, served: Served) -> None:
+    """For the meter."""
+    request.state.version = served.bundle.version
+    cards = served.bundle.manifest.trunks
+    request.state.engine = f"trunk:{cards[0].id}" if cards else ""
 
 
-def _json(value: Any) -> Response:
-    return Response(_bytes(value), media_type=_JSON)
+def _note_spent(request: Request, spent: Spent) -> None:
+    """One call of HTTP may be several of the scheduler."""
+    before = getattr(request.state, "spent", Spent())
+    request.state.spent = Spent(*(a + b for a, b in zip(astuple(before), astuple(spent), strict=True)))
+
+
+def _json(value: Any, spent: Spent | None = None) -> Response:
+    """`spent` shows as Server-Timing (W3C), apart: waiting for the engine, and computing."""
+    headers = {}
+    if spent is not None:
+        headers["server-timing"] = f"queue;dur={spent.queue * 1000:.2f}, compute;dur={spent.compute * 1000:.2f}"
+    return Response(json_bytes(value), headers=headers, media_type=_JSON)
 
 
 def _page(html: str, also: str) -> Response:

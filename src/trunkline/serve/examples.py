@@ -43,7 +43,7 @@ class Cost:
     seconds: float
     bytes: int
 
-    def of(self, rows: int, size: int) -> float:
+    def of(self, rows: int, size: float) -> float:
         """Seconds that `rows` rows in a body of `size` bytes may take; long cells count as more rows."""
         return self.seconds * max(rows, size / self.bytes)
 
@@ -58,7 +58,7 @@ def measure(served: Served) -> Cost:
     for _ in range(_REPEATS):
         began = perf_counter()
         try:
-            predict(served, [row], _no_engine)
+            predict(served, [row], no_engine)
         except _AskedError:
             return Cost(math.inf, size)
         times.append(perf_counter() - began)
@@ -69,5 +69,6 @@ class _AskedError(RequestError):
     """A head asked for an engine."""
 
 
-def _no_engine(calls: Sequence[Call]) -> Outputs:
+def no_engine(calls: Sequence[Call]) -> Outputs:
+    """The `Ask` of products that were seen to need none."""
     raise _AskedError("a head without trunks asked for an engine")

@@ -14,6 +14,9 @@ from typing import Any
 import orjson
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from trunkline.serve.meters import Meter
+from trunkline.serve.schedule import Spent
+
 log = logging.getLogger("trunkline.serve")
 _ID = re.compile(r"[\x21-\x7e]{1,128}")
 
@@ -51,8 +54,8 @@ class Envelope:
     Handlers leave what they know (`product`, `rows`, `request_id`) in scope["state"].
     """
 
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
+    def __init__(self, app: ASGIApp, meter: Meter | None = None) -> None:
+        self.app, self.meter = app, meter
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -80,7 +83,12 @@ class Envelope:
             places = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]
             fields = {**_known(state), "error": type(error).__name__, "places": places}
             log.error("breakage", extra={"fields": fields})
-        log.info("call", extra={"fields": _line(scope, state, status, perf_counter() - began)})
+        seconds = perf_counter() - began
+        log.info("call", extra={"fields": _line(scope, state, status, seconds)})
+        if self.meter is not None and "product" in state:
+            rows = state.get("rows", 0) if status < 400 else 0
+            version, engine, spent = state.get("version", ""), state.get("engine", ""), state.get("spent", Spent())
+            self.meter.request(state["product"], version, engine, status, rows, spent, seconds)
 
 
 def _known(state: dict[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from trunkline.serve.answer import read_row
 from trunkline.serve.catalog import Served
 from trunkline.types import InputKind, Inputs, Refused
 
@@ -36,7 +35,7 @@ def read_as(served: Served, row: Mapping[str, Any]) -> Inputs | Refused:
     if missing:
         shown = ", ".join(repr(column) for column in missing[:5])
         return Refused("missing_column", f"the row has no column {shown}, and no single cell of that kind")
-    return read_row(served, matched)
+    return served.reader.read(matched)
 
 
 def natural(kind: InputKind, cell: Any) -> bool:

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from trunkline.errors import TrunklineError, nearest
-from trunkline.serve.answer import error_answer, predict_many
+from trunkline.errors import nearest
+from trunkline.serve.answer import answering_many, error_answer
 from trunkline.serve.catalog import Catalog
 from trunkline.serve.match import read_as
-from trunkline.types import Ask, Refused
+from trunkline.serve.rollout import identity
+from trunkline.types import Refused, Steps
 
 
-def predict_matrix(
-    catalog: Catalog, row: Mapping[str, Any], named: Sequence[str] | None, ask: Ask, top: int | None
-) -> dict[str, Any]:
+def answering_matrix(
+    catalog: Catalog, row: Mapping[str, Any], named: Sequence[str] | None, top: int | None
+) -> Steps[dict[str, Any]]:
     """{"answers": [{"product", "version", "status", ...}]}, in the order asked for, else by name.
 
     Without names, products that can't read the row are left out; named ones answer with an error.
@@ -32,15 +33,14 @@ def predict_matrix(
         elif named is not None or inputs.code != "missing_column":
             answers[name] = error_answer(inputs)
     served = [catalog.products[name] for name in readable]
-    ends = predict_many(served, list(readable.values()), ask, top)
-    for name, end in zip(readable, ends, strict=True):
-        answers[name] = end if isinstance(end, dict) else error_answer(_broken(end))
+    found = yield from answering_many(served, list(readable.values()), top)
+    answers |= zip(readable, found, strict=True)
     return {"answers": [_labelled(catalog, name, answers[name]) for name in names if name in answers]}
 
 
 def _labelled(catalog: Catalog, name: str, answer: dict[str, Any]) -> dict[str, Any]:
     served = catalog.products.get(name)
-    return {"product": name, **({"version": served.bundle.version} if served else {}), **answer}
+    return {"product": name, **(identity(served) if served else {}), **answer}
 
 
 def _missing(catalog: Catalog, name: str) -> Refused:
@@ -50,8 +50,3 @@ def _missing(catalog: Catalog, name: str) -> Refused:
         "unknown_product", f"no product is called {name[:80]!r}; {nearest(name[:80], catalog.products)}"
     )
 
-
-def _broken(error: Exception) -> Refused:
-    if isinstance(error, TrunklineError):
-        return Refused("broken", error.what)
-    return Refused("broken", f"the product broke on this row ({type(error).__name__})")

@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import trunkline
+from trunkline.program import one
 from trunkline.serve.answer import predict
 from trunkline.serve.catalog import Catalog, Served
 from trunkline.serve.describe import input_schema
 from trunkline.serve.examples import example_row
-from trunkline.serve.matrix import predict_matrix
-from trunkline.serve.work import Limits
+from trunkline.serve.limits import Limits
+from trunkline.serve.matrix import answering_matrix
+from trunkline.serve.openapi_protocols import protocol_paths
+from trunkline.serve.rollout import identity
 from trunkline.types import Ask
 
 _PROBLEMS = {
@@ -29,7 +32,7 @@ def openapi(catalog: Catalog, limits: Limits) -> dict[str, Any]:
     for name in sorted(catalog.products):
         paths[f"/v1/products/{name}/predict"] = {"post": _predict(catalog.products[name], ask, limits)}
     paths["/v1/matrix/predict"] = {"post": _matrix(catalog, ask)}
-    paths |= _gets()
+    paths |= _gets() | protocol_paths(repository=True)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -45,7 +48,7 @@ def openapi(catalog: Catalog, limits: Limits) -> dict[str, Any]:
 def _predict(served: Served, ask: Ask, limits: Limits) -> dict[str, Any]:
     row = example_row(served)
     bundle = served.bundle
-    answer = {"product": served.name, "version": bundle.version, "answers": predict(served, [row], ask)}
+    answer = {**identity(served), "answers": predict(served, [row], ask)}
     rows = {"type": "array", "maxItems": limits.rows, "items": input_schema(served)}
     return {
         "operationId": f"predict_{served.name}",
@@ -72,13 +75,16 @@ def _matrix(catalog: Catalog, ask: Ask) -> dict[str, Any]:
         "description": "All products that can read the row, or those named; one pass of the trunk.",
         "parameters": [_SCORES],
         "requestBody": _content(request, {"row": row}),
-        "responses": _responses(schema, predict_matrix(catalog, row, None, ask, 5)),
+        "responses": _responses(schema, one(answering_matrix(catalog, row, None, 5), ask)),
     }
 
 
 def _gets() -> dict[str, Any]:
     routes = {
         "/v1/products": ("products", "What is served here", "这里有哪些产品", "application/json", []),
+        "/v1/products/{name}/rollout": (
+            "rollout", "Versions and their traffic", "各版本及其流量对比", "application/json", [_NAME]
+        ),
         "/v1/products/{name}/report": ("report", "A product's report", "产品报告", "text/html", [_NAME]),
         "/healthz": ("health", "Is the server up?", "服务是否正常", "application/json", []),
         "/openapi.json": ("openapi", "This document", "本文档", "application/json", []),
@@ -130,6 +136,7 @@ def _answers(answer: dict[str, Any]) -> dict[str, Any]:
     properties = {
         "product": {"type": "string"},
         "version": {"type": "string"},
+        "digest": {"type": "string", "description": "Of all that decides an answer."},
         "answers": {"type": "array", "items": answer},
     }
     return {"type": "object", "properties": properties, "required": list(properties)}

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import gc
+import ipaddress
+import os
 import signal
 import socket
 import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Thread
 from types import FrameType
@@ -13,26 +17,85 @@ from typing import TYPE_CHECKING
 
 from trunkline.engines.threads import limit_blas
 from trunkline.errors import TrunklineError
+from trunkline.serve.workers import BACKLOG, GRACE_SECONDS, Parent, supervise, terminal_closed
+from trunkline.store.place import VARIABLE, open_at, store_exists
 
 if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
     from trunkline.serve.catalog import Catalog
+    from trunkline.serve.watch import Watcher
+    from trunkline.store.database import Store
 
-GRACE_SECONDS = 10
 
-
-def serve(folder: Path, host: str = "127.0.0.1", port: int = 8000) -> None:
+def serve(
+    folder: Path,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    workers: int = 1,
+    certificate: Path | None = None,
+    key: Path | None = None,
+    store: str | None = None,
+) -> None:
     """Answer for every product at or below `folder` until SIGINT or SIGTERM; calls under way are ended.
 
-    Port 0 takes a free one. Raises TrunklineError where the port is taken or no product is there.
+    SIGHUP reads the folder anew while the calls go on. Port 0 takes a free one. `certificate` and `key` are PEM
+    files for TLS; `store` is the address of the store of keys, else $TRUNKLINE_STORE's or the folder's own. Raises
+    TrunklineError where the port is taken, the pair is wrong, no product is there, or others could call without a key.
     """
     limit_blas()
+    check_tls(certificate, key)
+    if store is not None:
+        os.environ[VARIABLE] = store  # workers find it there; an argument would show it to every user
+    check_binding(host, lambda: _has_keys(folder))
     listening = listen(host, port)
-    web = Thread(target=_import_web)  # while the catalog reads from disk
-    web.start()
+    if workers > 1:
+        if sys.platform == "win32":
+            raise TrunklineError(
+                "several workers can't share a port on Windows", hint="trunkline serve --workers 1"
+            )
+        port = listening.getsockname()[1]
+        listening.close()  # nobody else has the port; each worker gets a socket of its own
+        files = [str(file or "") for file in (folder, certificate, key)]
+        supervise([sys.executable, "-P", "-m", "trunkline.serve.run", *files], host, port, workers)
+        return
     try:
-        _serve(folder, listening, web)
+        _serve(folder, listening, certificate, key)
     finally:
         listening.close()
+
+
+def work(
+    folder: Path, certificate: Path | None, key: Path | None, listening: int, control: int, role: str
+) -> None:
+    """A worker of `supervise`; `listening` and `control` are file descriptors. The first says what is served."""
+    limit_blas()
+    parent = Parent(socket.socket(fileno=control))
+    with socket.socket(fileno=listening) as sock:
+        try:
+            _serve(folder, sock, certificate, key, parent, say=role == "first")
+        except TrunklineError as error:
+            parent.failed(error)
+            sys.exit(error.exit_code)
+
+
+def check_binding(host: str, has_keys: Callable[[], bool]) -> None:
+    """Raises TrunklineError where a server without keys would answer other machines."""
+    if host == "localhost" or _is_loopback(host) or has_keys():
+        return
+    raise TrunklineError(
+        "without keys the server answers this machine only",
+        where=host or "all addresses",
+        wanted="a key, or --host 127.0.0.1",
+        hint="trunkline keys add NAME",
+    )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:  # a name: where it leads may change
+        return False
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -42,7 +105,7 @@ def listen(host: str, port: int) -> socket.socket:
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((host, port))
-        listening.listen(1024)
+        listening.listen(BACKLOG)
     except OSError as error:
         listening.close()
         raise TrunklineError(
@@ -54,28 +117,110 @@ def listen(host: str, port: int) -> socket.socket:
     return listening
 
 
+def check_tls(certificate: Path | None, key: Path | None) -> None:
+    """Raises TrunklineError unless both files are given and belong together, or neither is given."""
+    if certificate is None and key is None:
+        return
+    if certificate is None or key is None:
+        raise TrunklineError(
+            "TLS wants a certificate and its key",
+            found="only the certificate" if certificate else "only the key",
+            hint="trunkline serve --certificate FILE --key FILE",
+        )
+    import ssl
+
+    try:  # an empty password, since OpenSSL would ask for one at the terminal
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password="")
+    except OSError as error:  # ssl.SSLError is one
+        raise TrunklineError(
+            "the certificate and its key can't be used",
+            where=f"{certificate}, {key}",
+            found=error.strerror or str(error),
+            wanted="a certificate (chain) and its private key, as PEM files, the key without a password",
+        ) from None
+
+
+def reload(watcher: Watcher) -> bool:
+    """Look at the folder now. False, with the reason in the log, if it can't be read: what serves serves on."""
+    from trunkline.serve.log import log
+
+    try:
+        watcher.look(find=True)
+    except (TrunklineError, OSError) as error:
+        why = error.as_dict() if isinstance(error, TrunklineError) else {"what": str(error)}
+        log.error("reload failed; what was served is served on", extra={"fields": why})
+        return False
+    log.info("reloaded", extra={"fields": {"pid": os.getpid()}})
+    return True
+
+
+def _store(folder: Path) -> Store | None:
+    return open_at(folder) if store_exists(folder) else None
+
+
+def _has_keys(folder: Path) -> bool:
+    store = _store(folder)
+    if store is None:
+        return False
+    from trunkline.store.callers import has_keys
+
+    try:
+        return has_keys(store)
+    finally:
+        store.close()
+
+
 def _import_web() -> None:
     import httptools  # noqa: F401
+    import prometheus_client  # noqa: F401
     import starlette.applications  # noqa: F401
     import uvicorn  # noqa: F401
 
 
-def _serve(folder: Path, listening: socket.socket, web: Thread) -> None:
-    from trunkline.serve.catalog import open_catalog
+def _serve(
+    folder: Path,
+    listening: socket.socket,
+    certificate: Path | None,
+    key: Path | None,
+    parent: Parent | None = None,
+    say: bool = True,
+) -> None:
+    from trunkline.serve.live import LiveCatalog
     from trunkline.serve.log import log_to_stderr
+    from trunkline.serve.watch import Watcher
 
     log_to_stderr()
-    catalog = open_catalog(folder)
-    web.join()
-    import uvicorn
-
+    with ThreadPoolExecutor(2) as aside:  # while the catalog reads from disk
+        web, opened = aside.submit(_import_web), aside.submit(_store, folder)
+        live = LiveCatalog(folder)
+        web.result()
+        store = opened.result()
     from trunkline.serve.app import build
 
-    app = build(catalog)
+    app = build(live, store=store)
     gc.freeze()  # what is loaded now stays; the collector need not look at it again
-    _say(catalog, listening)
+    if say:
+        _say(live.snapshot(), listening, "http" if certificate is None else "https")
+    with Watcher(live) as watcher:
+        if parent is not None:
+            listening.listen(BACKLOG)  # from here on the kernel deals to it
+            parent.ready(lambda: reload(watcher))
+        else:
+            _on_hangup(watcher)
+        _answer(app, listening, certificate, key)
+
+
+def _answer(app: ASGIApp, listening: socket.socket, certificate: Path | None, key: Path | None) -> None:
+    import uvicorn
+
     config = uvicorn.Config(
-        app, access_log=False, log_config=None, server_header=False, timeout_graceful_shutdown=GRACE_SECONDS
+        app,
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+        ssl_certfile=certificate,
+        ssl_keyfile=key,
     )
     signal.signal(signal.SIGTERM, _leave)  # uvicorn gives the signal back when all calls are ended
     try:
@@ -84,15 +229,38 @@ def _serve(folder: Path, listening: socket.socket, web: Thread) -> None:
         return  # Ctrl-C is how a server at a terminal is ended
 
 
+def _on_hangup(watcher: Watcher) -> None:
+    def hang_up(number: int, frame: FrameType | None) -> None:
+        if terminal_closed():
+            signal.raise_signal(signal.SIGTERM)
+        else:
+            Thread(target=reload, args=(watcher,), name="reload", daemon=True).start()
+
+    if sys.platform != "win32":
+        signal.signal(signal.SIGHUP, hang_up)
+
+
 def _leave(number: int, frame: FrameType | None) -> None:
     sys.exit(0)
 
 
-def _say(catalog: Catalog, listening: socket.socket) -> None:
+def _say(catalog: Catalog, listening: socket.socket, scheme: str) -> None:
     host, port = listening.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
     for name, served in sorted(catalog.products.items()):
         print(f"✓ {name}  {served.bundle.spec.task}, {served.bundle.version}", file=sys.stderr)
     for name, error in sorted(catalog.refused.items()):
         print(f"× {name}  {error.what}; try: {error.hint}", file=sys.stderr)
-    print(f"http://{shown}:{port}/docs", file=sys.stderr, flush=True)
+    print(f"{scheme}://{shown}:{port}/docs", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    _folder, _certificate, _key, _listening, _control, _role = sys.argv[1:]
+    work(
+        Path(_folder),
+        Path(_certificate) if _certificate else None,
+        Path(_key) if _key else None,
+        int(_listening),
+        int(_control),
+        _role,
+    )

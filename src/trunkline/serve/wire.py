@@ -30,6 +30,14 @@ class TooBusyError(RequestError):
     """More calls are waiting than the server takes."""
 
 
+class CallerBusyError(RequestError):
+    """One organisation has more calls waiting than its share."""
+
+
+class LateError(RequestError):
+    """The deadline of the call passed before its rows were computed."""
+
+
 class UnavailableError(RequestError):
     """The product was found, but its bundle may not or can't serve."""
 
@@ -60,7 +68,7 @@ _MATRIX = msgspec.json.Decoder(MatrixRequest)
 
 def predict_request(body: bytes, max_rows: int) -> PredictRequest:
     """A checked request whose `rows` are filled. Raises NotJsonError, WrongRequestError, TooLargeError."""
-    request = _decode(_PREDICT, body)
+    request = decode(_PREDICT, body)
     if (request.rows is UNSET) == (request.row is UNSET):
         raise WrongRequestError(
             "the body wants either rows or row",
@@ -82,10 +90,10 @@ def predict_request(body: bytes, max_rows: int) -> PredictRequest:
 
 def matrix_request(body: bytes) -> MatrixRequest:
     """Raises NotJsonError, WrongRequestError."""
-    return _decode(_MATRIX, body)
+    return decode(_MATRIX, body)
 
 
-def _decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
+def decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
     try:
         return decoder.decode(body)
     except msgspec.ValidationError as error:

@@ -6,6 +6,7 @@ import math
 import re
 import tomllib
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Any, get_args, get_origin, get_type_hints
 
@@ -70,15 +71,22 @@ def _without_none(value: Any) -> Any:
 
 def _refuse_unknown(raw: Mapping[str, Any], struct: type, where: str, prefix: str) -> None:
     """Unknown keys at any depth, with the nearest known one: msgspec names no alternative."""
-    known = get_type_hints(struct)
+    known = _keys_of(struct)
     for key, value in raw.items():
         if key not in known:
             raise SpecError(
                 f"unknown key {prefix + key!r}", where=where, found=repr(key), hint=nearest(key, known)
             )
-        inner = _struct_in(known[key])
+        inner = known[key]
         if inner is not None and isinstance(value, Mapping):
             _refuse_unknown(value, inner, where, f"{prefix}{key}.")
+
+
+@cache
+def _keys_of(struct: type) -> dict[str, type | None]:
+    """Key -> the struct it holds, if any. A server reads the specs of many bundles; resolving the hints each
+    time would be most of the work."""
+    return {key: _struct_in(hint) for key, hint in get_type_hints(struct).items()}
 
 
 def _struct_in(hint: Any) -> type | None:

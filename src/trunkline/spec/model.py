@@ -87,12 +87,32 @@ class Serve(Struct, frozen=True, forbid_unknown_fields=True):
         Probability | None, Meta(description="Abstain under this probability, set by hand.")
     ] = None
     thresholds: Annotated[dict[str, float], Meta(description="multilabel: probability from which a label is given, by hand.")] = {}
+    reuse: Annotated[
+        bool,
+        Meta(description="May equal inputs of one organisation be computed once and kept in memory for a while?"),
+    ] = True
     out_of_scope: Annotated[
         bool, Meta(description="Answer out_of_scope for rows unlike anything seen in training.")
     ] = True
     in_scope_share: Annotated[
         float, Meta(gt=0.5, lt=1, description="Share of training rows that must count as in scope.")
     ] = 0.995
+
+
+class Rollout(Struct, frozen=True, forbid_unknown_fields=True):
+    """When a canary is promoted, and when it is withdrawn, by what was measured on traffic."""
+
+    promote: Annotated[
+        list[str],
+        Meta(description="All must hold for a canary to go live by itself: requests >= 1000, error_rate.high <= 0.01, agreement.low >= 0.95, answered.low >= 0.8, latency_p95_ms <= 50. Without rules only a person promotes."),
+    ] = []
+    rollback: Annotated[
+        list[str], Meta(description="Any one that holds withdraws a canary by itself.")
+    ] = field(default_factory=lambda: ["error_rate.low > 0.01"])
+    min_requests: Annotated[int, Meta(ge=1, description="Requests that a canary must have answered before a rule is judged.")] = 50
+    compare: Annotated[
+        Probability, Meta(description="Share of a canary's requests that the live version answers too, unseen, to measure agreement.")
+    ] = 0.1
 
 
 class Spec(Struct, frozen=True, forbid_unknown_fields=True):
@@ -112,6 +132,7 @@ class Spec(Struct, frozen=True, forbid_unknown_fields=True):
     proof: Proof = Proof()
     gate: Gate = Gate()
     serve: Serve = Serve()
+    rollout: Rollout = Rollout()
     keep: Annotated[int, Meta(ge=1, description="Bundles kept beside the product; the serving one is always kept.")] = 5
     seed: Annotated[int, Meta(ge=0, description="Seed of every random choice.")] = 0
 

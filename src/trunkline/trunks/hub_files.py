@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from trunkline.errors import MissingExtra, TrunkError
 from trunkline.files import safe_below
 
@@ -19,13 +22,15 @@ PATTERNS = (  # the only files ever fetched from a hub
     "onnx/model.onnx",
     "onnx/model.onnx_data",
 )
-MODULES = frozenset({"Transformer", "Pooling", "Normalize", "Dense"})
+MODULES = ("Transformer", "Pooling", "Dense", "Normalize")  # in this order
 MODEL_TYPES = frozenset({"bert", "roberta", "xlm-roberta", "camembert"})
-_POOLINGS = {
+_POOLINGS = {  # one key a mode in older folders; sentence-transformers 6 writes "pooling_mode"
     "pooling_mode_cls_token": "cls",
     "pooling_mode_mean_tokens": "mean",
     "pooling_mode_max_tokens": "max",
 }
+_FLOATS = {"F16": "<f2", "F32": "<f4", "F64": "<f8"}
+_SENTENCE = "sentence_embedding"  # what a module after pooling reads and writes
 
 
 @dataclass(frozen=True)
@@ -81,8 +86,8 @@ def describe(folder: Path) -> Described:
     prompts = _read(folder / "config_sentence_transformers.json", {})
     named = prompts.get("prompts") or {}
     prefix = named.get(prompts.get("default_prompt_name") or "", "") if isinstance(named, dict) else ""
-    limits = _read(folder / model / "sentence_bert_config.json", {})
-    asked = limits.get("max_seq_length") or config.get("max_position_embeddings") or 128
+    for name in modules.get("Dense", []):
+        _check_sentence(safe_below(folder, f"{name}/config.json"))
     return Described(
         folder=folder,
         model=model,
@@ -91,8 +96,14 @@ def describe(folder: Path) -> Described:
         normalize="Normalize" in modules,
         dense=tuple(modules.get("Dense", ())),
         prefix=str(prefix),
-        max_tokens=max(8, min(int(asked), _positions(config), 512)),
+        max_tokens=max(8, min(_asked_tokens(folder / model), _positions(config), 512)),
     )
+
+
+def _asked_tokens(model: Path) -> int:
+    """sentence-transformers' own limit, else the tokenizer's (which is huge where it has none)."""
+    asked = _read(model / "sentence_bert_config.json", {}).get("max_seq_length")
+    return int(asked or _read(model / "tokenizer_config.json", {}).get("model_max_length") or 512)
 
 
 def _positions(config: dict[str, Any]) -> int:
@@ -102,9 +113,8 @@ def _positions(config: dict[str, Any]) -> int:
 
 def offset(config: dict[str, Any]) -> int:
     """Position of the first token: RoBERTa and its kin count from the padding's id plus one."""
-    if config.get("model_type") == "bert":
-        return 0
-    return int(config.get("pad_token_id") or 0) + 1 if config.get("model_type") in MODEL_TYPES else 0
+    kin = MODEL_TYPES - {"bert"} | {"mpnet"}
+    return int(config.get("pad_token_id") or 0) + 1 if config.get("model_type") in kin else 0
 
 
 def _modules(folder: Path) -> dict[str, list[str]]:
@@ -120,7 +130,14 @@ def _modules(folder: Path) -> dict[str, list[str]]:
                 "this encoder has a module that is not known here",
                 where=str(folder / "modules.json"),
                 found=str(module.get("type")),
-                wanted=", ".join(sorted(MODULES)),
+                wanted=", ".join(MODULES),
+            )
+        if any(later in found for later in MODULES[MODULES.index(kind) + 1 :]):
+            raise TrunkError(
+                "this encoder's modules come in an order that is not known here",
+                where=str(folder / "modules.json"),
+                found=f"{kind} after {', '.join(found)}",
+                wanted=", ".join(MODULES),
             )
         found.setdefault(kind, []).append(str(module.get("path", "")))
     if "Transformer" not in found:
@@ -129,15 +146,50 @@ def _modules(folder: Path) -> dict[str, list[str]]:
 
 
 def _pooling(config: dict[str, Any], folder: Path) -> str:
-    on = [key for key, value in config.items() if key.startswith("pooling_mode_") and value is True]
-    if len(on) == 1 and on[0] in _POOLINGS:
-        return _POOLINGS[on[0]]
+    modes = config.get("pooling_mode")
+    if modes is None:
+        on = [key for key, value in config.items() if key.startswith("pooling_mode_") and value is True]
+        modes = [_POOLINGS.get(key, key) for key in on]
+    modes = [modes] if isinstance(modes, str) else list(modes)
+    if len(modes) == 1 and modes[0] in _POOLINGS.values() and config.get("include_prompt", True):
+        return str(modes[0])
     raise TrunkError(
         "this encoder pools in a way that is not known here",
         where=str(folder),
-        found=", ".join(on) or "none",
-        wanted=", ".join(_POOLINGS),
+        found=", ".join(map(str, modes)) + ("" if config.get("include_prompt", True) else " without the prompt"),
+        wanted=f"{', '.join(_POOLINGS.values())} over all tokens",
     )
+
+
+def _check_sentence(path: Path) -> None:
+    config = _read(path)
+    named = [config.get(key, _SENTENCE) for key in ("module_input_name", "module_output_name")]
+    if named != [_SENTENCE, _SENTENCE]:
+        raise TrunkError(
+            "a Dense layer that isn't over the pooled vector",
+            where=str(path),
+            found=" to ".join(map(str, named)),
+            wanted=_SENTENCE,
+        )
+
+
+def load_weights(path: Path) -> dict[str, NDArray[np.float32]]:
+    """The floats of a safetensors file, whatever their width; numpy knows no bfloat16, which is the upper
+    half of a float32. Raises TrunkError for a file that is none."""
+    from safetensors import SafetensorError, deserialize
+
+    try:
+        parts = deserialize(path.read_bytes())  # type: ignore[no-untyped-call]
+    except SafetensorError as error:
+        raise TrunkError("these weights can't be read", where=str(path), found=str(error)) from error
+    found = {}
+    for name, part in parts:
+        if part["dtype"] == "BF16":
+            whole = np.frombuffer(part["data"], "<u2").astype("<u4") << np.uint32(16)
+            found[name] = whole.view("<f4").reshape(part["shape"])
+        elif part["dtype"] in _FLOATS:
+            found[name] = np.frombuffer(part["data"], _FLOATS[part["dtype"]]).reshape(part["shape"]).astype(np.float32)
+    return found
 
 
 def _read(path: Path, default: Any = None) -> Any:

@@ -16,18 +16,19 @@ from numpy.typing import NDArray
 
 from trunkline.engines.onnx_check import check_onnx
 from trunkline.engines.text import Encoder, TextEngine
-from trunkline.errors import MissingExtra, TrunkError, TrunklineError
+from trunkline.errors import TrunkError, TrunklineError
 from trunkline.files import digest_file
 from trunkline.trunks.bert import GRAPH, POSITIONS, WORDS, BertEncoder
 from trunkline.trunks.bert_graph import BertShape, Dense, build
 from trunkline.trunks.cache import fingerprint, prepared
-from trunkline.trunks.hub_files import MODEL_TYPES, Described, describe, locate, offset
+from trunkline.trunks.hub_files import MODEL_TYPES, Described, describe, load_weights, locate, offset
 from trunkline.trunks.onnx_encoder import OnnxEncoder
 from trunkline.trunks.tables import DenseTable
 from trunkline.trunks.tokenizer_json import TokenizerJson
+from trunkline.trunks.torch_export import export
 from trunkline.types import EngineCard, Refused
 
-RECIPE = 1
+RECIPE = 2
 _ACTIVATIONS = frozenset({"gelu", "relu", "gelu_new"})
 
 
@@ -122,7 +123,7 @@ class HuggingFaceTrunk:
                     where=str(path),
                     found="nothing",
                     wanted="tokenizer.json and model.safetensors (pickled weights are never opened)",
-                    hint="save it again with save_pretrained(..., safe_serialization=True)",
+                    hint="save it again with transformers' save_pretrained, which writes both",
                 )
         return {path.relative_to(found.folder).as_posix(): digest_file(path) for path in files}
 
@@ -137,19 +138,17 @@ class HuggingFaceTrunk:
         elif self.road == "bert":
             _build(found, self._weights, folder)
         else:
-            _export(found, folder)
+            export(found.folder / found.model, folder / "model.onnx", found.max_tokens)
 
 
 def _build(found: Described, path: Path, folder: Path) -> None:
-    from safetensors.numpy import load_file
-
-    weights = load_file(path)
+    weights = load_weights(path)
     prefix = next((name[: -len(_WORDS)] for name in weights if name.endswith(_WORDS)), "")
 
     def weight(name: str) -> NDArray[np.float32]:
         if prefix + name not in weights:
             raise TrunkError("the encoder lacks a weight", where=str(path), found="nothing", wanted=name)
-        return np.asarray(weights[prefix + name], np.float32)
+        return weights[prefix + name]
 
     config = found.config
     np.save(folder / WORDS, weight(_WORDS))
@@ -173,15 +172,13 @@ _WORDS = "embeddings.word_embeddings.weight"
 
 
 def _dense(found: Described) -> tuple[Dense, ...]:
-    from safetensors.numpy import load_file
-
     layers = []
     for name in found.dense:
         config = _json(found.folder / name / "config.json")
         act = str(config.get("activation_function", "torch.nn.modules.activation.Tanh"))
         if act.rsplit(".", 1)[-1] not in ("Tanh", "Identity"):
             raise TrunkError("a Dense layer with an unknown activation", where=name, found=act)
-        given = load_file(found.folder / name / "model.safetensors")
+        given = load_weights(found.folder / name / "model.safetensors")
         layers.append(Dense(given["linear.weight"], given.get("linear.bias"), act.endswith("Tanh")))
     return tuple(layers)
 
@@ -196,27 +193,3 @@ def _json(path: Path) -> dict[str, Any]:
     import json
 
     return dict(json.loads(path.read_text(encoding="utf-8")))
-
-
-def _export(found: Described, folder: Path) -> None:
-    """Other architectures, once, by torch. Only classes of the transformers package: no remote code."""
-    try:
-        import torch
-        from transformers import AutoModel
-    except ImportError as error:
-        raise MissingExtra("torch and transformers, which export this encoder,", "train") from error
-    model = AutoModel.from_pretrained(
-        found.folder / found.model, use_safetensors=True, trust_remote_code=False
-    ).eval()
-    sample = torch.ones((1, 8), dtype=torch.int64)
-    axes = {0: "rows", 1: "tokens"}
-    torch.onnx.export(
-        model,
-        (sample, sample),
-        str(folder / "model.onnx"),
-        input_names=["input_ids", "attention_mask"],
-        output_names=["last_hidden_state"],
-        dynamic_axes={"input_ids": axes, "attention_mask": axes, "last_hidden_state": axes},
-        dynamo=False,
-    )
-    check_onnx(folder / "model.onnx")

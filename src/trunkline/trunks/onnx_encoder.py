@@ -43,7 +43,14 @@ class OnnxEncoder(RowEncoder):
     def tokens(self, ids: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.float32]:
         mask = (np.arange(ids.shape[1]) < lengths[:, None]).astype(np.int64)
         given = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
-        return self._session.run([given[name] for name in self._session.inputs])[0]
+        states = self._session.run([given[name] for name in self._session.inputs])[0]
+        if states.ndim != 3 or states.shape[:2] != ids.shape:
+            raise TrunkError(
+                "the encoder's graph doesn't give its last hidden states first",
+                found=f"shape {states.shape}",
+                wanted=f"({len(ids)} rows, {ids.shape[1]} tokens, hidden)",
+            )
+        return states
 
     def _pool(self, states: NDArray[np.float32]) -> NDArray[np.float32]:
         if self._pooling == "cls":

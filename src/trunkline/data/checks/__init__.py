@@ -8,11 +8,9 @@ from typing import Any
 import numpy as np
 
 from trunkline.data.checks import columns, duplicates, labels, missing, texts
-from trunkline.data.checks.confident import Suspect as Suspect
 from trunkline.data.checks.confident import with_wrong_labels as with_wrong_labels
-from trunkline.data.checks.confident import wrong_labels as wrong_labels
 from trunkline.data.checks.duplicates import leaks as leaks
-from trunkline.data.checks.view import Cost, View
+from trunkline.data.checks.view import View
 from trunkline.data.loaded import Loaded
 from trunkline.spec import Spec
 from trunkline.types import DataReport, Finding
@@ -47,15 +45,14 @@ CHECKS: tuple[Check, ...] = (
 _ORDER = {"stop": 0, "warn": 1, "info": 2}
 
 
-def check_data(spec: Spec, loaded: Loaded, cost: Cost | None = None, max_tokens: int = 512) -> DataReport:
+def check_data(spec: Spec, loaded: Loaded, max_tokens: int = 512) -> DataReport:
     """What was found, the gravest first. A finding of severity "stop" should end training unless the
     user says otherwise. Its rows and labels are counted without `leaks(loaded)`, which the caller
     leaves out: loaded.keep(~leaks(loaded)).
 
-    `cost` counts a text's tokens and `max_tokens` is what the trunk reads; without `cost` tokens are
-    estimated from signs.
+    `max_tokens` is what the trunk reads of a text; tokens are estimated from its signs.
     """
-    view = View(spec, loaded, cost, max_tokens)
+    view = View(spec, loaded, max_tokens)
     found = [finding for check in CHECKS for finding in check(view)]
     found.sort(key=lambda finding: (_ORDER[finding.severity], -finding.score))
     leaked = leaks(loaded)

@@ -61,14 +61,10 @@ def long_inputs(view: View) -> list[Finding]:
     """Texts of which the trunk reads only the beginning."""
     findings = []
     for column in view.loaded.columns("text"):
-        texts = [*view.values(column, "train"), *view.values(column, "test")]
-        if view.cost is None:
-            sizes = [estimated_tokens(text) for text in texts]
-        else:
-            sizes = [view.cost(text) if len(text) > view.max_tokens // 4 else 0 for text in texts]
+        sizes = [estimated_tokens(text) for part in ("train", "test") for text in view.values(column, part)]
         over = np.flatnonzero(np.array(sizes) > view.max_tokens)
         if len(over):
-            findings.append(_long(view, column, over.tolist(), len(texts), max(sizes)))
+            findings.append(_long(view, column, over.tolist(), len(sizes), max(sizes)))
     return findings
 
 
@@ -80,17 +76,15 @@ def estimated_tokens(text: str) -> int:
 
 def _long(view: View, column: str, over: Sequence[int], total: int, most: int) -> Finding:
     share = len(over) / total
-    about = "about " if view.cost is None else ""
-    about_zh = "约 " if view.cost is None else ""
     return Finding(
         check="long_inputs",
         severity="warn" if share > 0.1 else "info",
         score=share,
         count=len(over),
         message=f"{len(over):,} texts of {column!r} ({percent(share)}) pass the {view.max_tokens} tokens that are "
-        f"read (the longest has {about}{most:,}): their ends are not seen",
+        f"read (the longest has about {most:,}): their ends are not seen",
         message_zh=f"{column!r} 有 {len(over):,} 条文本（{percent(share)}）超过可读的 {view.max_tokens} 个词元"
-        f"（最长{about_zh}{most:,}），其结尾不会被读取",
+        f"（最长约 {most:,}），其结尾不会被读取",
         rows=view.examples(over),
         fix="put what matters first, or cut rows into parts",
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,16 +13,14 @@ from trunkline.spec import Spec
 MOST_ROWS = 20  # example rows in a finding
 _SHOWN = 300  # signs of a cell in an example row
 
-Cost = Callable[[str], int]  # tokens of a text
 
 
 @dataclass(frozen=True)
 class View:
-    """`cost` and `max_tokens` are the trunk's; without them tokens are estimated from signs."""
+    """`max_tokens` of a text are read by the trunk."""
 
     spec: Spec
     loaded: Loaded
-    cost: Cost | None = None
     max_tokens: int = 512
 
     @property

@@ -34,33 +34,32 @@ class JsonlSource:
                 raise not_text(self.path, error, file.encoding) from error
 
 
-def rows_of_lines(lines: Iterable[str], where: str) -> Iterator[dict[str, Any]]:
-    """One row a line; blank lines are skipped. Raises DataError naming the line that is no object."""
+def rows_of_lines(lines: Iterable[str | bytes], where: str) -> Iterator[dict[str, Any]]:
+    """One row a line (bytes are UTF-8); blank lines are skipped. Raises DataError naming the line that is no object."""
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         try:
             row = _parse(line)
-        except UnicodeError:
-            raise
         except (ValueError, RecursionError) as error:  # the latter: nested too deep for Python's reader
             raise _broken(where, number, str(error)) from error
         if not isinstance(row, dict):
-            raise _broken(where, number, f"{line.strip()!r:.60}")
+            hint = "write an array as one object a line" if isinstance(row, list) else ""
+            raise _broken(where, number, f"{row!r:.60}", hint)
         yield row
 
 
-def _broken(where: str, number: int, found: str) -> DataError:
+def _broken(where: str, number: int, found: str, hint: str = "") -> DataError:
     return DataError(
         "a line is not a JSON object",
         where=f"{where}, line {number}",
         found=found,
         wanted='one object a line: {"text": "...", "label": "..."}',
-        hint="a JSON array has to be written as one object a line",
+        hint=hint,
     )
 
 
-def _parse(line: str) -> Any:
+def _parse(line: str | bytes) -> Any:
     try:
         return orjson.loads(line)
     except orjson.JSONDecodeError:

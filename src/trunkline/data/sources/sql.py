@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _ADDRESS = "check its address (dialect://user:password@host/database), and that the database's driver is installed"
 _BATCH = 2_000  # rows in memory at once
+_TYPES = {int: "a number", float: "a number", bool: "true or false", dict: "a table", list: "a list"}
 _QUOTED = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|`[^`]*`|--[^\n]*|/\*.*?\*/", re.DOTALL)
 _WRITES = re.compile(r"\b(insert|update|delete|merge|into)\b", re.IGNORECASE)  # what may follow SELECT or WITH
 
@@ -36,18 +37,20 @@ class SqlSource:
         """Streams rows in one read-only transaction that is rolled back.
 
         Raises DataError: unknown connection, a statement that is not one SELECT, a failing query;
-        MissingExtra without SQLAlchemy. No message holds the connection's address or password.
+        MissingExtra without SQLAlchemy or PostgreSQL's driver. No message holds the address or password.
         """
         try:
             from sqlalchemy import create_engine, exc, make_url
         except ImportError:
-            raise MissingExtra("SQLAlchemy", "heads") from None
+            raise MissingExtra("SQLAlchemy", "sql") from None
         check_select(self.query.query, self.describe())
         address = connection_url(self.query.connection)
         try:
             url = make_url(address)
             engine = create_engine(url, hide_parameters=True)
         except (exc.ArgumentError, exc.NoSuchModuleError, ImportError, ValueError) as error:
+            if getattr(error, "name", None) == "psycopg":
+                raise MissingExtra("psycopg, the driver of PostgreSQL,", "postgres") from None
             raise self._failed("the connection can't be opened", type(error).__name__, _ADDRESS) from None
         try:
             with engine.connect() as connection:
@@ -59,18 +62,19 @@ class SqlSource:
             engine.dispose()
 
     def _stream(self, connection: Connection) -> Iterator[dict[str, Any]]:
-        connection = connection.execution_options(stream_results=True, yield_per=_BATCH)
+        # without parameters: a driver given an empty list of them would take "LIKE '5%'" for a place-holder
+        connection = connection.execution_options(stream_results=True, yield_per=_BATCH, no_parameters=True)
         if connection.dialect.name == "sqlite":
             connection.exec_driver_sql("PRAGMA query_only = ON")
         if connection.dialect.name == "postgresql":
             connection = connection.execution_options(postgresql_readonly=True)
-        result = connection.exec_driver_sql(self.query.query)
-        names = list(result.keys())
-        if len(set(names)) < len(names):
-            twice = sorted({name for name in names if names.count(name) > 1})
-            raise DataError("the query names a column twice", where=self.describe(), found=", ".join(twice))
-        for row in result:
-            yield dict(zip(names, row, strict=True))
+        with connection.exec_driver_sql(self.query.query) as result:
+            names = list(result.keys())
+            if len(set(names)) < len(names):
+                twice = sorted({name for name in names if names.count(name) > 1})
+                raise DataError("the query names a column twice", where=self.describe(), found=", ".join(twice))
+            for row in result:
+                yield dict(zip(names, row, strict=True))
 
     def _failed(self, what: str, found: str, hint: str = "") -> DataError:
         return DataError(what, where=self.describe(), found=f"{found:.200}", hint=hint)
@@ -92,13 +96,14 @@ def connection_url(name: str) -> str:
         known = {}
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise DataError("connections.toml can't be read", where=str(file), found=type(error).__name__) from None
-    if not isinstance(known.get(name), str):
+    wanted = f'a line {name} = "dialect://user:password@host/database", or the variable {variable}'
+    if name not in known:
         raise DataError(
-            f"there is no connection called {name!r}",
-            where=str(file),
-            wanted=f'a line {name} = "dialect://user:password@host/database", or the variable {variable}',
-            hint=nearest(name, known),
+            f"there is no connection called {name!r}", where=str(file), wanted=wanted, hint=nearest(name, known)
         )
+    if not isinstance(known[name], str):  # its type alone is shown: the value may hold a password
+        found = _TYPES.get(type(known[name]), "no text")
+        raise DataError(f"the connection {name!r} is no address in quotes", where=str(file), found=found, wanted=wanted)
     return str(known[name])
 
 

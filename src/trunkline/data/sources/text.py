@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import io
 import itertools
+import re
 from pathlib import Path
 
 from trunkline.data.note import Note
@@ -24,6 +25,8 @@ _MAGIC = {
     b"\x7fELF": "a program",
     b"SQLite format 3": "an SQLite database",
 }
+_BINARY = re.compile(rb"[\x00-\x08\x0b\x0e-\x1f]")  # control bytes other than tab, line ends and page breaks
+_BINARY_SHARE = 0.02
 _BOMS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 _NAMES = {"gb18030": "GB18030 (GBK)", "big5": "Big5", "cp1252": "Windows-1252 (Latin)", "utf-16": "UTF-16"}
 _CJK_SHARE = 0.5  # of the bytes above 0x7f: in Latin text accented letters stand alone between ASCII ones
@@ -50,7 +53,7 @@ def detect(path: Path, head: bytes) -> tuple[str, list[Note]]:
     for mark, name in _BOMS:
         if head.startswith(mark):
             return name, [] if name == "utf-8-sig" else [_note(name)]
-    wrong_at = _first_bad_utf8(path)
+    wrong_at = _first_undecodable(path, "utf-8")
     if wrong_at is None:
         return "utf-8", []
     with path.open("rb") as file:
@@ -59,8 +62,8 @@ def detect(path: Path, head: bytes) -> tuple[str, list[Note]]:
     if legacy is None:
         raise DataError(
             "the text encoding of this file is not known",
-            where=str(path),
-            found=f"bytes that are not UTF-8 at {wrong_at:,}",
+            where=_line(path, wrong_at),
+            found="bytes that are not UTF-8",
             hint='save it as UTF-8, or name its encoding: [data] encoding = "..."',
         )
     return legacy, [_note(legacy)]
@@ -68,9 +71,10 @@ def detect(path: Path, head: bytes) -> tuple[str, list[Note]]:
 
 def not_text(path: Path, error: UnicodeError, encoding: str) -> DataError:
     """The error for bytes that don't fit `encoding`, met while reading."""
+    wrong_at = _first_undecodable(path, encoding)
     return DataError(
         f"this file is not {encoding} text",
-        where=str(path),
+        where=str(path) if wrong_at is None else _line(path, wrong_at),
         found=str(error),
         hint='remove [data] encoding to have it detected, or save the file as UTF-8',
     )
@@ -82,7 +86,7 @@ def _head(path: Path) -> bytes:
             head = file.read(65536)
     except FileNotFoundError:
         raise DataError(
-            "this file does not exist", where=str(path), hint="check the path in [data]; it starts at product.toml"
+            "this file does not exist", where=str(path), hint="check the path; one in [data] starts at product.toml"
         ) from None
     except OSError as error:
         raise DataError("this file can't be read", where=str(path), found=str(error.strerror)) from error
@@ -92,18 +96,25 @@ def _head(path: Path) -> bytes:
 
 
 def _refuse_binary(path: Path, head: bytes) -> None:
-    kind = next((name for magic, name in _MAGIC.items() if head.startswith(magic)), None)
+    kind, where = next((name for magic, name in _MAGIC.items() if head.startswith(magic)), None), str(path)
     if kind is None and not head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        control = sum(head.count(code) for code in range(32) if code not in (9, 10, 12, 13))
-        kind = "binary data" if control > 0.02 * len(head) else None
+        found = _BINARY.findall(head)
+        if len(found) > _BINARY_SHARE * len(head):
+            kind = "NUL bytes" if set(found) == {b"\0"} else "binary data"
+            where = _line(path, head.index(found[0]))
     if kind:
-        raise DataError(
-            "this file holds no text rows", where=str(path), found=kind, wanted="CSV or JSON lines as text"
-        )
+        raise DataError("this file holds no text rows", where=where, found=kind, wanted="CSV or JSON lines as text")
 
 
-def _first_bad_utf8(path: Path) -> int | None:
-    decoder = codecs.getincrementaldecoder("utf-8")()
+def _line(path: Path, at: int) -> str:
+    """The place of a byte as file and line."""
+    with path.open("rb") as file:
+        breaks = sum(file.read(min(_CHUNK, at - start)).count(b"\n") for start in range(0, at, _CHUNK))
+    return f"{path}, line {breaks + 1}"
+
+
+def _first_undecodable(path: Path, encoding: str) -> int | None:
+    decoder = codecs.getincrementaldecoder(encoding)()
     at = 0
     with path.open("rb") as file:
         while chunk := file.read(_CHUNK):

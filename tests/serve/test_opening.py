@@ -8,7 +8,7 @@ import pytest
 from tests.serve.parts import CARD, ToyEngine, ToyHead, ToyTrunk, make_bundle, make_product
 
 from trunkline.errors import BundleError, TrunkError
-from trunkline.serve.catalog import find_products, open_catalog
+from trunkline.serve.opening import find_products, open_catalog
 from trunkline.types import Refused
 
 

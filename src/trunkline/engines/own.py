@@ -1,0 +1,276 @@
+"""A product's own network as an engine: an ONNX file of its bundle, run by ONNX Runtime on the processor.
+
+Its name is its content, "own:<digest>": two products with the same file share one engine.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from trunkline.engines.onnx_check import check_onnx
+from trunkline.engines.ort import OrtSession, Port
+from trunkline.engines.processor import flags
+from trunkline.errors import BundleError, DataError
+from trunkline.files import digest_file
+from trunkline.inputs.tensors import TENSORS, Tensors
+from trunkline.types import Call, EngineCard, Refused
+
+NET = "net"  # the name of a product's only network: its head asks "own:net"
+OUTPUTS = "outputs"  # the form
+HOME = "own"  # the bundle's folder of networks: own/<name>/model.onnx, its data, engine.json
+MODEL, RECORD = "model.onnx", "engine.json"
+TOGETHER = 16  # rows of one run, at most
+PROBES = 48  # rows by which `rows_together` judges
+_TYPES: dict[str, Any] = {
+    "tensor(float)": np.float32, "tensor(double)": np.float64, "tensor(float16)": np.float16,
+    "tensor(int64)": np.int64, "tensor(int32)": np.int32, "tensor(int16)": np.int16, "tensor(int8)": np.int8,
+    "tensor(uint8)": np.uint8, "tensor(bool)": np.bool_, "tensor(string)": np.object_,
+}  # fmt: skip
+_ZIPMAP = "export it as a tensor; with skl2onnx: options={'zipmap': False}"
+
+
+class Measured(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """engine.json: how many rows go together, and where that was measured."""
+
+    together: int = 1
+    runtime: str = ""
+    processor: str = ""
+
+    def here(self) -> int:
+        """Rows that go together on this machine; 1 wherever it wasn't measured."""
+        return self.together if (self.runtime, self.processor) == (_runtime(), _processor()) else 1
+
+
+class OwnNetwork:
+    """A network's files; `load` opens them. A `types.Trunk` in all but name.
+
+    model: the .onnx file; its external data must lie below its folder. digests: sha256 of the files by the
+    names that `files` gives them, where they are known. Raises BundleError for an unsafe file (`check_onnx`).
+    """
+
+    def __init__(
+        self, model: Path, measured: Measured | None = None, digests: Mapping[str, str] | None = None
+    ) -> None:
+        self.model, self.measured = model, measured or Measured()
+        folder = model.parent.resolve()
+        data = {path.relative_to(folder).as_posix(): path for path in check_onnx(model)}
+        if MODEL in data:
+            raise BundleError("the network's data may not have this name", where=str(model), found=MODEL)
+        self.files = {MODEL: model, **data}
+        known = digests or {}
+        self._digests = {name: known.get(name) or digest_file(path) for name, path in self.files.items()}
+
+    @property
+    def size_bytes(self) -> int:
+        """Of the files on disk."""
+        return sum(path.stat().st_size for path in self.files.values())
+
+    @cached_property
+    def card(self) -> EngineCard:
+        content = _digest(*(part for pair in sorted(self._digests.items()) for part in pair))
+        return EngineCard(
+            id=f"{HOME}:{content[:16]}",
+            fingerprint=_digest(content, "onnxruntime", "as exported"),
+            kind=TENSORS,
+            forms=(OUTPUTS,),
+            dim=0,
+            licence="the product's own",
+            source=self.model.name,
+            precision="as exported",
+            runtime="onnxruntime",
+        )
+
+    def available(self) -> Refused | None:
+        return None if _runtime() else Refused("missing", "onnxruntime is not installed: trunkline[onnx]")
+
+    def load(self) -> OwnEngine:
+        """Raises BundleError for files that changed since or can't be loaded, and MissingExtra."""
+        for name, path in self.files.items():
+            if digest_file(path) != self._digests[name]:
+                raise BundleError("a network's file was changed after it was checked", where=str(path))
+        return OwnEngine(self.card, OrtSession(self.model), self.measured.here())
+
+
+class OwnEngine:
+    """An `Engine` for items of `inputs.tensors`. Call.options: ("tensors", names of the item's parts, in
+    order) and ("output", the output tensor's name, or "" where there is one).
+
+    together: rows that go through the network in one run; 1 unless their bits don't depend on it.
+    """
+
+    def __init__(self, card: EngineCard, session: OrtSession, together: int = 1) -> None:
+        self.card, self._session = card, session
+        self._ports = {port.name: port for port in session.inputs}
+        for port in session.inputs:
+            _check_port(port)
+        self.together = 1 if self._takes_one() else together
+
+    def cost(self, item: Tensors) -> int:
+        return 1
+
+    def run(self, call: Call) -> NDArray[Any]:
+        """(n, values) as the network gives them. Raises BundleError where names, types or shapes don't fit,
+        DataError for a row that can't be computed."""
+        options = dict(call.options)
+        names, output = options["tensors"], self._output(options["output"])
+        if set(names) != set(self._ports):
+            raise BundleError(
+                "the product's columns don't fit the network's inputs",
+                found=", ".join(names),
+                wanted=", ".join(f"{port.name} {port.type} {list(port.shape)}" for port in self._ports.values()),
+                hint="[method.settings.inputs] says which columns an input takes",
+            )
+        starts = range(0, len(call.items), self.together)
+        parts = [self._some(names, call.items[at : at + self.together], output) for at in starts]
+        return np.concatenate(parts) if parts else np.empty((0, 0))
+
+    def stream(self, call: Call) -> Iterator[NDArray[Any]]:
+        yield self.run(call)
+
+    def rows_together(self, call: Call) -> int:
+        """How many rows may go together here: TOGETHER if batches of every size up to it give each of the
+        call's rows (`PROBES` of them) the bits that it has alone, else 1."""
+        probe = replace(call, items=call.items[:PROBES])
+        if len(probe.items) < 2 or self._takes_one():
+            return 1
+        alone = OwnEngine(self.card, self._session).run(probe)
+        sizes = range(2, TOGETHER + 1)
+        same = (_same_bits(OwnEngine(self.card, self._session, size).run(probe), alone) for size in sizes)
+        return TOGETHER if all(same) else 1
+
+    def _takes_one(self) -> bool:
+        return any(port.shape[0] == 1 for port in self._ports.values())
+
+    def _some(self, names: Sequence[str], items: Sequence[Tensors], output: str) -> NDArray[Any]:
+        arrays = {
+            name: _array(self._ports[name], [item[at] for item in items]) for at, name in enumerate(names)
+        }
+        (found,) = self._session.run(arrays, [output])
+        if not isinstance(found, np.ndarray) or found.shape[:1] != (len(items),):
+            raise BundleError(
+                "the network doesn't give one answer a row",
+                where=f"output {output}",
+                found=str(getattr(found, "shape", type(found).__name__)),
+                wanted=f"({len(items)}, ...)",
+            )
+        return found.reshape(len(items), -1)
+
+    def _output(self, name: str) -> str:
+        outputs = {port.name: port for port in self._session.outputs}
+        chosen = name or (next(iter(outputs)) if len(outputs) == 1 else "")
+        if chosen not in outputs:
+            raise BundleError(
+                "the network has no such output",
+                found=repr(name),
+                wanted=" | ".join(outputs),
+                hint="method.settings.output names one",
+            )
+        if outputs[chosen].type not in _TYPES:
+            raise BundleError(
+                "that output is no tensor", where=chosen, found=outputs[chosen].type, hint=_ZIPMAP
+            )
+        return chosen
+
+
+def packed(network: OwnNetwork, call: Call) -> dict[str, bytes]:
+    """The files of a bundle that hold the network. The call's rows measure how many may go together here."""
+    together = network.load().rows_together(call)
+    record = msgspec.json.encode(Measured(together, _runtime(), _processor()))
+    files = {name: path.read_bytes() for name, path in network.files.items()}
+    return {f"{HOME}/{NET}/{name}": content for name, content in {**files, RECORD: record}.items()}
+
+
+def bundled(folder: Path, digests: Mapping[str, str]) -> dict[str, OwnNetwork]:
+    """Name -> network, of a bundle's files (name -> sha256). Nothing is loaded. Raises BundleError."""
+    found = {}
+    for record in digests:
+        home, _, rest = record.partition("/")
+        name, _, file = rest.partition("/")
+        if (home, file) == (HOME, RECORD):
+            own = f"{HOME}/{name}/"
+            known = {inside.removeprefix(own): digest for inside, digest in digests.items() if inside.startswith(own)}
+            found[name] = OwnNetwork(folder / own / MODEL, _measured(folder / record), known)
+    return found
+
+
+def _measured(path: Path) -> Measured:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Measured)
+    except msgspec.DecodeError as error:
+        raise BundleError("a network's record can't be read", where=str(path), found=str(error)) from None
+
+
+def _check_port(port: Port) -> None:
+    """Raises BundleError for an input that rows of columns can't fill."""
+    if port.type not in _TYPES or len(port.shape) not in (1, 2):
+        raise BundleError(
+            "an input of the network is no row of columns",
+            where=port.name,
+            found=f"{port.type} {list(port.shape)}",
+            wanted="a tensor of [rows] or [rows, columns]",
+        )
+    if isinstance(port.shape[0], int) and port.shape[0] != 1:
+        raise BundleError(
+            "the network takes only batches of one size",
+            where=port.name,
+            found=f"{port.shape[0]} rows",
+            wanted="a free first axis, or 1",
+            hint="export it with a dynamic batch axis",
+        )
+
+
+def _array(port: Port, parts: Sequence[Any]) -> NDArray[Any]:
+    """Rows as the port wants them: its type, one axis or two."""
+    wanted = _TYPES[port.type]
+    numbers = isinstance(parts[0], np.ndarray)
+    width = len(parts[0])
+    if numbers == (wanted is np.object_):
+        hint = "codes = { column = [...] } makes numbers of names" if not numbers else "declare the column as category"
+        found = "numbers" if numbers else "names or texts"
+        raise BundleError("a column doesn't fit the network's input", where=port.name, found=found, wanted=port.type, hint=hint)
+    fixed = port.shape[1] if len(port.shape) == 2 else 1
+    if isinstance(fixed, int) and fixed != width:
+        raise BundleError(
+            "an input of the network takes another number of columns",
+            where=port.name, found=str(width), wanted=str(fixed), hint="[method.settings.inputs]",
+        )  # fmt: skip
+    rows = np.array(parts, np.float64 if numbers else np.object_)
+    whole = np.issubdtype(wanted, np.integer) or wanted is np.bool_
+    if whole and not np.isfinite(rows).all():
+        raise DataError(
+            "a missing number can't be a whole number", where=port.name, wanted=port.type, hint="set missing = 0"
+        )
+    return rows.astype(wanted) if len(port.shape) == 2 else rows[:, 0].astype(wanted)
+
+
+def _same_bits(one: NDArray[Any], other: NDArray[Any]) -> bool:
+    if one.dtype == np.object_:
+        return bool(one.shape == other.shape and (one == other).all())
+    return one.tobytes() == other.tobytes()
+
+
+def _runtime() -> str:
+    """The version of ONNX Runtime here; "" if there is none."""
+    try:
+        return version("onnxruntime")
+    except PackageNotFoundError:
+        return ""
+
+
+def _processor() -> str:
+    return _digest(platform.machine(), *sorted(flags()))[:16]
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
