@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from trunkline.errors import TrunklineError
 from trunkline.serve.residence import Residence
 from trunkline.serve.schedule import Scheduler, Spent, Ticket
 from trunkline.serve.wire import LateError
@@ -120,6 +121,13 @@ def test_a_poisoned_row_fails_alone() -> None:
     found = asyncio.run(many())
     assert isinstance(found[1], ValueError)
     assert [ends for ends, _ in (found[0], *found[2:])] == [[1.0]] * 4
+
+
+def test_an_engine_that_loses_outputs_is_an_error_and_no_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = Slow()
+    monkeypatch.setattr(engine, "run", lambda call: [])
+    with pytest.raises(TrunklineError, match="number of outputs"):
+        asyncio.run(scheduler(engine).run(asking("a", "b"), Ticket()))
 
 
 def test_rows_past_their_deadline_are_dropped_before_they_are_computed() -> None:

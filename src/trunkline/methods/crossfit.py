@@ -15,7 +15,7 @@ from trunkline.methods.table_target import Answers, loss_of
 from trunkline.tasks.common import judgeable
 from trunkline.types import Folds
 
-ONE_FOLD_ROWS = 3000  # from here on one held-out fold tells penalties apart well enough
+ONE_FOLD = 100_000  # rows x scores: from here on one held-out fold tells penalties apart well enough
 MANY = 500_000  # rows x scores
 NO_FOLD = -1
 TEMPERATURES = np.geomspace(0.4, 2.5, 9)
@@ -45,7 +45,7 @@ def cross_fit(
     """
     folds = fewer_folds(folds, answers.outputs)
     every = [int(fold) for fold in np.unique(folds)]
-    judges = every if len(folds) < ONE_FOLD_ROWS else every[:1]
+    judges = every if len(folds) * answers.outputs < ONE_FOLD else every[:1]
     known: dict[tuple[float, int], Weights] = {}
     best = penalties[0]
     if len(penalties) > 1:

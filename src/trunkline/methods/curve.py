@@ -10,7 +10,7 @@ import numpy as np
 
 from trunkline.engines.threads import run_all
 from trunkline.methods import METHODS
-from trunkline.methods.crossfit import ONE_FOLD_ROWS, fewer_folds
+from trunkline.methods.crossfit import ONE_FOLD, fewer_folds
 from trunkline.methods.ladder import Climbed, Judge
 from trunkline.methods.table_target import answers_of
 from trunkline.program import one
@@ -43,8 +43,9 @@ def _refitted(
     method: Refits, spec: Spec, task: Task, examples: Examples, climbed: Climbed, ask: Ask
 ) -> list[CurvePoint]:
     """Every point on the same rows: of one fold where it has many, else of all."""
-    folds = fewer_folds(climbed.folds, answers_of(spec, examples).outputs)
-    held_out = np.unique(folds) if len(folds) < ONE_FOLD_ROWS else np.unique(folds)[:1]
+    outputs = answers_of(spec, examples).outputs
+    folds = fewer_folds(climbed.folds, outputs)
+    held_out = np.unique(folds) if len(folds) * outputs < ONE_FOLD else np.unique(folds)[:1]
     judge = Judge(spec, task, examples, np.isin(folds, held_out))
 
     def held(part: Sequence[Ints]) -> Prediction:

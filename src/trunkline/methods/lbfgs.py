@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 Floats32: TypeAlias = NDArray[np.float32]
 
 MEMORY = 5
-TRIALS = 8
-FLAT = 0.3  # of the slope at the start of a line: flat enough to turn
+TRIALS = 12
+FLAT = 0.5  # of the slope at the start of a line: flat enough to turn
 
 
 @dataclass(frozen=True)
@@ -45,11 +45,13 @@ def minimise(problem: Problem, start: Floats32, steps: int, tolerance: float) ->
     for _ in range(steps):
         direction = pairs.direction(gradient.ravel()).reshape(v.shape)
         line = _Line(problem, v, scores, lost, direction, problem.forward(direction))
-        length, lost, slope = line.search(float(np.vdot(gradient, direction)))
+        found = line.search(float(np.vdot(gradient, direction)))
+        if found is None:
+            return v
+        length, lost, slope, gain = found
         step = np.float32(length) * direction
-        v, scores = v + step, scores + np.float32(length) * line.ahead
-        before, value = value, lost + float(np.vdot(problem.pull * v, v)) / 2
-        if before - value <= tolerance * max(abs(value), 1.0):
+        v, scores, value = v + step, scores + np.float32(length) * line.ahead, value - gain
+        if gain <= tolerance * max(abs(value), 1.0):
             return v
         old, gradient = gradient, problem.backward(slope) + problem.pull * v
         pairs.add(step.ravel(), (gradient - old).ravel())
@@ -66,17 +68,20 @@ class _Line:
         pulled = problem.pull * direction
         self.tilt, self.bend = float(np.vdot(pulled, v)), float(np.vdot(pulled, direction))
 
-    def search(self, start: float) -> tuple[float, float, Floats32]:
-        """(t, loss and its slope there), where the line is less steep than FLAT of its `start` at 0: by the
-        secant through the nearest points on both sides, as the line is convex."""
+    def search(self, start: float) -> tuple[float, float, Floats32, float] | None:
+        """(t, loss, its slope, what is gained) where the line is less steep than FLAT of its `start` at 0, or the
+        best that was tried; None where nothing is gained. By the secant through the nearest points on both sides, as the line is convex; from a point
+        that is worse than the start, where losses are no longer bent, by tenths."""
         near, near_rise = 0.0, start
         far = far_rise = None
-        t = 1.0
+        best, most, t = None, 0.0, 1.0
         for _ in range(TRIALS):
             lost, slope = self.problem.loss(self.scores + np.float32(t) * self.ahead)
             rise = float(np.vdot(slope, self.ahead)) + self.tilt + t * self.bend
             gain = self.lost - lost - t * (self.tilt + t * self.bend / 2)
-            if abs(rise) <= FLAT * abs(start) and gain >= 0:
+            if gain > most:
+                best, most = (t, lost, slope, gain), gain
+            if abs(rise) <= FLAT * abs(start) and gain > 0:
                 break
             last, last_rise = near, near_rise
             if rise < 0:
@@ -86,9 +91,9 @@ class _Line:
             if far is None or far_rise is None:
                 t = t + min(3 * t, (t - last) * rise / (last_rise - rise)) if last_rise < rise else 4 * t
             else:
-                share = near_rise / (near_rise - far_rise)
+                share = near_rise / (near_rise - far_rise) if gain > 0 else 0.1
                 t = near + (far - near) * min(0.9, max(0.1, share))
-        return t, lost, slope
+        return best
 
 
 class _Pairs:

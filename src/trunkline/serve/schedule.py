@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from trunkline.engines.threads import pool, workers
+from trunkline.errors import TrunklineError
 from trunkline.serve.recent import Recent
 from trunkline.serve.residence import Residence
 from trunkline.serve.turns import Turns
@@ -169,13 +170,21 @@ class Scheduler:
 
     def _work(self) -> None:
         """A pool thread's turn: until nothing is left to do."""
-        while True:
+        try:
+            while (task := self._taken()) is not None:
+                task()
+        except BaseException:  # its place must not stay taken
             with self._lock:
-                task = self._next()
-                if task is None:
-                    self._threads -= 1
-                    return
-            task()
+                self._threads -= 1
+            raise
+
+    def _taken(self) -> Callable[[], None] | None:
+        """The next task; None, and this thread counts no longer, where there is none."""
+        with self._lock:
+            task = self._next()
+            if task is None:
+                self._threads -= 1
+            return task
 
     def _next(self) -> Callable[[], None] | None:
         """Programs first: what they ask for fills the queues, and what they end in frees them."""
@@ -303,7 +312,14 @@ class Scheduler:
         """One output, or what went wrong, for each entry. One that breaks the engine breaks no other."""
         whole = Call(call.engine, [entry.item for entry in entries], call.form, call.adapter, call.options)
         try:
-            return list(self.engines[call.engine].run(whole))
+            found = list(self.engines[call.engine].run(whole))
+            if len(found) == len(entries):
+                return found
+            raise TrunklineError(
+                f"the engine {call.engine!r} gave another number of outputs than it was asked for",
+                found=str(len(found)),
+                wanted=str(len(entries)),
+            )
         except Exception as error:  # noqa: BLE001 - thrown into the programs that asked
             if len(entries) == 1:
                 return [error]
