@@ -142,8 +142,9 @@ def config(folder: Path, json_: bool) -> None:
 
 
 @main.command()
-def schema() -> None:
-    """Print the JSON Schema of product.toml, for editors."""
+@as_json
+def schema(json_: bool) -> None:
+    """Print the JSON Schema of product.toml, for editors: JSON in any case."""
     from trunkline.spec.reference import json_schema
 
     _print_json(json_schema())
@@ -248,13 +249,21 @@ def _rows(folder: Path, text: str | None, file: Path | None) -> Iterable[Mapping
 @click.option("--certificate", type=click.Path(path_type=Path), help="TLS: certificate chain, a PEM file.")
 @click.option("--key", type=click.Path(path_type=Path), help="TLS: its private key, a PEM file.")
 @click.option("--store", help="Address of the store of keys; default: the one in FOLDER, if there is one.")
+@as_json
 def serve(
-    folder: Path, host: str, port: int, workers: int, certificate: Path | None, key: Path | None, store: str | None
+    folder: Path,
+    host: str,
+    port: int,
+    workers: int,
+    certificate: Path | None,
+    key: Path | None,
+    store: str | None,
+    json_: bool,
 ) -> None:
     """Serve every product below FOLDER: API, docs at /docs."""
     from trunkline.serve.run import serve as run
 
-    run(folder, host=host, port=port, workers=workers, certificate=certificate, key=key, store=store)
+    run(folder, host, port, workers, certificate, key, store, as_json=json_)
 
 
 @main.command()

@@ -205,6 +205,6 @@ if __name__ == "__main__":
 
     with register():
         try:
-            serve(Path(sys.argv[1]), port=int(sys.argv[2]))
+            serve(Path(sys.argv[1]), port=int(sys.argv[2]), as_json=sys.argv[3:] == ["json"])
         finally:
             print("modules", *sorted(sys.modules))

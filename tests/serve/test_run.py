@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
@@ -257,3 +259,17 @@ def _until_logged(log: Path, text: str) -> None:
     while text not in log.read_text():
         assert time.monotonic() < until, log.read_text()
         time.sleep(0.02)
+
+
+def test_json_says_once_what_is_served(products: Path) -> None:
+    command = [sys.executable, "-m", "tests.serve.parts", str(products), "0", "json"]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=env) as process:
+        try:
+            assert process.stdout is not None
+            said = json.loads(process.stdout.readline())
+            with urllib.request.urlopen(f"{said['url']}/healthz", timeout=10) as reply:
+                assert json.load(reply)["products"] == len(said["products"])
+        finally:
+            process.terminate()
+        assert "{" not in process.stdout.read()  # but the modules that the test's server lists

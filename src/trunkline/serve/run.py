@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from trunkline.store.database import Store
 
 
+Say = Callable[["Catalog", str], None]  # (what is served, where)
+
+
 def serve(
     folder: Path,
     host: str = "127.0.0.1",
@@ -36,10 +39,11 @@ def serve(
     certificate: Path | None = None,
     key: Path | None = None,
     store: str | None = None,
+    as_json: bool = False,
 ) -> None:
     """Answer for every product at or below `folder` until SIGINT or SIGTERM; calls under way are ended.
 
-    SIGHUP reads the folder anew while the calls go on. Port 0 takes a free one. `certificate` and `key` are PEM
+    What is served is said on stderr, line by line, or as one JSON object on stdout. SIGHUP reads the folder anew while the calls go on. Port 0 takes a free one. `certificate` and `key` are PEM
     files for TLS; `store` is the address of the store of keys, else $TRUNKLINE_STORE's or the folder's own. Raises
     TrunklineError where the port is taken, the pair is wrong, no product is there, or others could call without a key.
     """
@@ -56,24 +60,25 @@ def serve(
             )
         port = listening.getsockname()[1]
         listening.close()  # nobody else has the port; each worker gets a socket of its own
-        files = [str(file or "") for file in (folder, certificate, key)]
-        supervise([sys.executable, "-P", "-m", "trunkline.serve.run", *files], host, port, workers)
+        words = [*(str(file or "") for file in (folder, certificate, key)), "json" if as_json else ""]
+        supervise([sys.executable, "-P", "-m", "trunkline.serve.run", *words], host, port, workers)
         return
     try:
-        _serve(folder, listening, certificate, key)
+        _serve(folder, listening, certificate, key, say=_say_json if as_json else _say)
     finally:
         listening.close()
 
 
 def work(
-    folder: Path, certificate: Path | None, key: Path | None, listening: int, control: int, role: str
+    folder: Path, certificate: Path | None, key: Path | None, listening: int, control: int, role: str, as_json: bool = False
 ) -> None:
     """A worker of `supervise`; `listening` and `control` are file descriptors. The first says what is served."""
     limit_blas()
     parent = Parent(socket.socket(fileno=control))
     with socket.socket(fileno=listening) as sock:
         try:
-            _serve(folder, sock, certificate, key, parent, say=role == "first")
+            say = _say_json if as_json else _say
+            _serve(folder, sock, certificate, key, parent, say if role == "first" else None)
         except TrunklineError as error:
             parent.failed(error)
             sys.exit(error.exit_code)
@@ -183,7 +188,7 @@ def _serve(
     certificate: Path | None,
     key: Path | None,
     parent: Parent | None = None,
-    say: bool = True,
+    say: Say | None = None,
 ) -> None:
     from trunkline.serve.live import LiveCatalog
     from trunkline.serve.log import log_to_stderr
@@ -199,8 +204,8 @@ def _serve(
 
     app = build(live, store=store)
     gc.freeze()  # what is loaded now stays; the collector need not look at it again
-    if say:
-        _say(live.snapshot(), listening, "http" if certificate is None else "https")
+    if say is not None:
+        say(live.snapshot(), _url(listening, "http" if certificate is None else "https"))
     with Watcher(live) as watcher:
         if parent is not None:
             listening.listen(BACKLOG)  # from here on the kernel deals to it
@@ -244,18 +249,29 @@ def _leave(number: int, frame: FrameType | None) -> None:
     sys.exit(0)
 
 
-def _say(catalog: Catalog, listening: socket.socket, scheme: str) -> None:
+def _url(listening: socket.socket, scheme: str) -> str:
     host, port = listening.getsockname()[:2]
-    shown = f"[{host}]" if ":" in host else host
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def _say_json(catalog: Catalog, url: str) -> None:
+    import orjson
+
+    products = {name: served.bundle.version for name, served in sorted(catalog.products.items())}
+    refused = {name: error.as_dict() for name, error in sorted(catalog.refused.items())}
+    print(orjson.dumps({"url": url, "products": products, "refused": refused}).decode(), flush=True)
+
+
+def _say(catalog: Catalog, url: str) -> None:
     for name, served in sorted(catalog.products.items()):
         print(f"✓ {name}  {served.bundle.spec.task}, {served.bundle.version}", file=sys.stderr)
     for name, error in sorted(catalog.refused.items()):
         print(f"× {name}  {error.what}; try: {error.hint}", file=sys.stderr)
-    print(f"{scheme}://{shown}:{port}/docs", file=sys.stderr, flush=True)
+    print(f"{url}/docs", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":
-    _folder, _certificate, _key, _listening, _control, _role = sys.argv[1:]
+    _folder, _certificate, _key, _json, _listening, _control, _role = sys.argv[1:]
     work(
         Path(_folder),
         Path(_certificate) if _certificate else None,
@@ -263,4 +279,5 @@ if __name__ == "__main__":
         int(_listening),
         int(_control),
         _role,
+        as_json=bool(_json),
     )
