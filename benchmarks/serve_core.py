@@ -177,7 +177,7 @@ def paced(server: Server, calls: Sequence[str], per_s: float, seconds: int) -> l
     async def call(body: bytes, idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]]) -> None:
         with clock():
             reader, writer = idle.pop() if idle else await asyncio.open_connection(host, int(port))
-            writer.write(f"POST {path} HTTP/1.1\r\nhost: x\r\ncontent-length: {len(body)}\r\n\r\n".encode() + body)
+            writer.write(f"POST {path} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: {len(body)}\r\n\r\n".encode() + body)
             head = await reader.readuntil(b"\r\n\r\n")
             length = next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length"))
             await reader.readexactly(int(length.split(b":")[1]))

@@ -231,7 +231,10 @@ def test_a_canary_has_a_share_and_a_rollback_ends_it_first(tmp_path: Path) -> No
     ]
     assert shelf.prune(1) == []  # all have a role
     assert (shelf.rollback().version, shelf.record().canary, shelf.live()) == ("v2", None, "v2")
-    assert (shelf.rollback().version, shelf.record().shadow) == ("v1", None)
+    assert (shelf.end_shadow("seen enough").version, shelf.record().shadow) == ("v2", None)
+    with pytest.raises(BundleError, match="no shadow"):
+        shelf.end_shadow()
+    assert shelf.rollback().version == "v1"
 
 
 def test_the_server_s_own_changes_hold_only_for_the_canary_that_was_measured(tmp_path: Path) -> None:

@@ -287,13 +287,14 @@ def deploy(
 
 @main.command()
 @FOLDER
+@click.option("--shadow", is_flag=True, help="Only end the shadow; what is live stays.")
 @click.option("--reason", default="", help="Kept on record.")
 @as_json
-def rollback(folder: Path, reason: str, json_: bool) -> None:
+def rollback(folder: Path, shadow: bool, reason: str, json_: bool) -> None:
     """End a canary; without one, return to what was live before."""
     from trunkline import deploying
 
-    done = deploying.rollback(folder, reason)
+    done = deploying.rollback(folder, reason, shadow)
     _emit(json_, done, f"{done['live']} is live; a running server follows within seconds")
 
 

@@ -43,9 +43,14 @@ def deploy(
     return {"version": bundle.version, "role": role, "status": _one(product)}
 
 
-def rollback(product: Path, reason: str = "") -> dict[str, Any]:
-    """Return to what was live before; a canary ends first. {"live", "status"}. Raises BundleError, GateFailed."""
-    return {"live": Shelf(product).rollback(reason).version, "status": _one(product)}
+def rollback(product: Path, reason: str = "", shadow: bool = False) -> dict[str, Any]:
+    """Return to what was live before; a canary ends first. shadow: only end the shadow. {"live", "status"}.
+
+    Raises BundleError, GateFailed.
+    """
+    shelf = Shelf(product)
+    live = shelf.end_shadow(reason) if shadow else shelf.rollback(reason)
+    return {"live": live.version, "status": _one(product)}
 
 
 def status(folder: Path) -> dict[str, Any]:

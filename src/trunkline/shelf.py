@@ -194,6 +194,15 @@ class Shelf:
         self._change(entry, lambda record: msgspec.structs.replace(record.goes_live(version), previous=None))
         return previous
 
+    def end_shadow(self, reason: str = "") -> Bundle:
+        """Ask the shadow no more; what is live stays. The bundle that serves. Raises BundleError without one."""
+        record = self.record()
+        if record.shadow is None:
+            raise BundleError("there is no shadow", where=str(self._file), hint="trunkline status")
+        entry = entry_of(self.open(record.shadow, verify=False), "shadow", reason, how="rollback")
+        self._change(entry, lambda record: msgspec.structs.replace(record, shadow=None))
+        return self.open(record.live or "")
+
     def pin(self, verify: bool = True) -> tuple[Bundle, bool]:
         """The bundle that serves, and whether this call chose it. One on record may go unverified till later.
 

@@ -31,7 +31,8 @@ def client(tmp_path: Path) -> Iterator[TestClient]:
     )
     make_product(tmp_path, "failed", passed=False)
     limits = Limits(body_bytes=20_000, rows=10)
-    with TestClient(build(LiveCatalog(tmp_path), limits), raise_server_exceptions=False) as client:
+    app = build(LiveCatalog(tmp_path), limits)
+    with TestClient(app, "http://127.0.0.1", raise_server_exceptions=False) as client:
         yield client
 
 
@@ -107,7 +108,7 @@ def test_problems_say_what_to_try(client: TestClient) -> None:
     assert found["type"] == "urn:trunkline:unavailable"
     assert "no bundle of this product passed its gate" in found["title"]
     found = problem(client.post(PREDICT, json={"rows": [{"txt": "a"}]}), 422)
-    assert found["try"] == "did you mean 'txt'?"
+    assert found["found"] == "'txt'"
     found = problem(client.post(PREDICT + "?scores=none", json={"rows": []}), 422)
     assert found["wanted"] == "top | all"
 
@@ -215,7 +216,7 @@ def test_every_error_has_a_status() -> None:
     own = [
         kind for kind in vars(wire).values() if isinstance(kind, type) and issubclass(kind, TrunklineError)
     ]
-    assert len(own) == 9
+    assert len(own) == 11
     assert all(kind in STATUS for kind in own)
 
 
@@ -237,3 +238,12 @@ def test_the_log_has_the_call_but_not_the_row(client: TestClient, caplog: pytest
     assert "private" not in str(fields)
     assert "secret" not in str(fields)
     assert "parts.py" in fields[1]["places"][-1]
+
+
+@pytest.mark.parametrize("header", [{"host": "evil.example"}, {"origin": "http://evil.example"}, {"origin": "null"}])
+def test_without_keys_no_other_site_may_call(client: TestClient, header: dict[str, str]) -> None:
+    found = client.post("/v2/repository/models/support/unload", headers=header)
+    assert found.status_code == 403
+    assert client.get("/v1/products", headers=header).status_code == 403
+    own = client.post(PREDICT, json={"row": {"text": "a"}}, headers={"origin": "http://localhost:3000"})
+    assert own.status_code == 200

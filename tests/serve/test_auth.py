@@ -58,7 +58,7 @@ def client(store: Store, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Itera
         return JSONResponse([caller.name, caller.organisation, sorted(caller.scopes)])
 
     app = Starlette(routes=[Route("/{path:path}", who, methods=["GET", "POST", "DELETE"])])
-    with TestClient(Envelope(Auth(app, Keys(store, clock), problem))) as client:
+    with TestClient(Envelope(Auth(app, Keys(store, clock), problem)), "http://127.0.0.1") as client:
         yield client
 
 
@@ -200,7 +200,7 @@ def test_a_store_that_is_gone_lets_nobody_in(client: TestClient, store: Store, m
 def test_other_than_http_passes(store: Store) -> None:
     """Start and end of the server are no calls."""
     app = Auth(Starlette(), Keys(store), problem)
-    with TestClient(app):
+    with TestClient(app, "http://127.0.0.1"):
         pass
 
 

@@ -241,3 +241,20 @@ def test_an_engine_is_held_while_rows_wait_for_it() -> None:
     found = asyncio.run(both())
     assert not any(isinstance(one, Exception) for one in found)
     assert engines.loads < 20  # not anew for every row
+
+
+def test_rows_of_a_caller_who_left_are_dropped() -> None:
+    engine = Slow(0.1)
+    under = scheduler(engine)
+
+    async def leave() -> Any:
+        texts = [f"{'x' * 300}{i}" for i in range(40)]
+        gone = asyncio.ensure_future(under.run(asking(*texts), Ticket()))
+        await asyncio.sleep(0.05)
+        gone.cancel()
+        began = time.perf_counter()
+        await under.run(asking("b"), Ticket())
+        return time.perf_counter() - began
+
+    assert asyncio.run(leave()) < 1
+    assert len(engine.items) < 12

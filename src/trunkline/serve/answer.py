@@ -7,7 +7,7 @@ from heapq import nlargest
 from operator import itemgetter
 from typing import Any
 
-from trunkline.errors import RequestError, TrunklineError, nearest
+from trunkline.errors import RequestError, TrunklineError
 from trunkline.program import one, together
 from trunkline.serve.catalog import Served
 from trunkline.serve.wire import WrongRequestError
@@ -78,7 +78,7 @@ def _read(served: Served, row: Any) -> Inputs | Refused:
         return Refused("not_a_row", "a row is an object: {column: value}")
     for column in served.bundle.spec.inputs:
         if column not in row:
-            return Refused("missing_column", f"the row has no column {column!r}; {_near(column, row)}")
+            return Refused("missing_column", f"the row has no column {column!r}; it has {_columns(row)}")
     return served.reader.read(row)
 
 
@@ -109,8 +109,8 @@ def _same_fault(read: Sequence[Inputs | Refused]) -> None:
     """A column that every row lacks is a mistake of the call, not of its rows."""
     first = read[0] if read else None
     if isinstance(first, Refused) and first.code == "missing_column" and all(one == first for one in read):
-        what, _, hint = first.message.partition("; ")
-        raise WrongRequestError(what.replace("the row has", "the rows have"), where="rows", hint=hint)
+        what, _, columns = first.message.partition("; it has ")
+        raise WrongRequestError(what.replace("the row has", "the rows have"), where="rows", found=columns)
 
 
 def own_id(value: Any) -> Any:
@@ -120,5 +120,5 @@ def own_id(value: Any) -> Any:
     return str(value)[:200]
 
 
-def _near(column: str, row: Mapping[str, Any]) -> str:
-    return nearest(column, (str(name)[:80] for name in row))
+def _columns(row: Mapping[str, Any]) -> str:
+    return ", ".join(repr(str(name)[:80]) for name in list(row)[:5]) or "none"

@@ -7,7 +7,7 @@ import base64
 import hashlib
 import math
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import astuple, replace
 from functools import partial
 from importlib.resources import files
@@ -20,7 +20,7 @@ import orjson
 from numpy.typing import NDArray
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
@@ -146,7 +146,7 @@ class Server:
         if ndjson.wanted(request):
             return ndjson.Reply(self, served, request, _top(request))
         body = await self.body(request)
-        return await self._once(request, body, lambda: self._predicted(served.name, body, request))
+        return await self._once(request, body, lambda: _while_here(request, self._predicted(served.name, body, request)))
 
     async def _predicted(self, name: str, body: bytes, request: Request) -> Response:
         top = _top(request)
@@ -213,7 +213,7 @@ class Server:
 
     async def matrix(self, request: Request) -> Response:
         body = await self.body(request)
-        return await self._once(request, body, lambda: self._matrix(body, request))
+        return await self._once(request, body, lambda: _while_here(request, self._matrix(body, request)))
 
     async def _matrix(self, body: bytes, request: Request) -> Response:
         top = _top(request)
@@ -242,12 +242,29 @@ class Server:
         if length.isdigit() and int(length) > limit:
             raise _too_large(limit)
         body = bytearray()
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > limit:
-                raise _too_large(limit)
+        try:
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > limit:
+                    raise _too_large(limit)
+        except ClientDisconnect:
+            raise wire.GoneError("the caller left while it sent the body") from None
         request.state.size = len(body)
         return bytes(body)
+
+
+async def _while_here(request: Request, answer: Coroutine[Any, Any, Response]) -> Response:
+    """The answer, given up when its caller leaves: live callers must not wait behind rows that nobody wants.
+    To be used once the body was read."""
+    answering, leaving = asyncio.create_task(answer), asyncio.ensure_future(request.receive())
+    try:
+        await asyncio.wait((answering, leaving), return_when=asyncio.FIRST_COMPLETED)
+        if answering.done():
+            return answering.result()
+        raise wire.GoneError("the caller left before the answer")
+    finally:
+        answering.cancel()
+        leaving.cancel()
 
 
 async def aside(job: Callable[[], T]) -> T:

@@ -8,13 +8,15 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from time import monotonic
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from trunkline.errors import RequestError, TrunklineError
-from trunkline.serve.caller import Caller
+from trunkline.serve.caller import Caller, is_local
+from trunkline.serve.wire import ForeignError
 
 if TYPE_CHECKING:
     from trunkline.store.callers import Key
@@ -87,16 +89,20 @@ class Keys:
 class Auth:
     """Around the app: `Authorization: Bearer KEY` (RFC 6750) becomes scope["state"]["caller"].
 
-    401 without a valid key, 403 without the scope, in the form of `problem`. `keys` None: everybody may.
+    401 without a valid key, 403 without the scope, in the form of `problem`. Without keys everybody on this
+    machine may, but no page of another site: its browser would be on this machine too.
     """
 
     def __init__(self, app: ASGIApp, keys: Keys | None, problem: Problem) -> None:
         self.app, self._keys, self._problem = app, keys, problem
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if self._keys is not None and scope["type"] == "http":
+        if scope["type"] == "http":
             try:
-                await self._admit(scope, self._keys)
+                if self._keys is None or not await self._keys.wanted():
+                    _of_this_machine(scope)
+                else:
+                    await self._admit(scope, self._keys)
             except TrunklineError as error:
                 response = await self._problem(Request(scope), error)
                 if isinstance(error, KeyWantedError | ScopeWantedError):
@@ -108,7 +114,7 @@ class Auth:
     async def _admit(self, scope: Scope, keys: Keys) -> None:
         """Raises KeyWantedError, ScopeWantedError, or StoreError."""
         needed = needed_scope(scope["method"], scope["path"])
-        if needed is None or not await keys.wanted():
+        if needed is None:
             return
         key = _bearer(scope)
         if key is None:
@@ -122,6 +128,20 @@ class Auth:
                 hint=f"trunkline keys add {caller.name} --scope {needed}",
             )  # fmt: skip
         scope.setdefault("state", {})["caller"] = caller
+
+
+def _of_this_machine(scope: Scope) -> None:
+    """Host and Origin must name this machine (DNS rebinding; forms and scripts of other pages). Raises ForeignError."""
+    for name, value in scope["headers"]:
+        if name not in (b"host", b"origin"):
+            continue
+        told = value.decode("latin-1")
+        host = urlsplit(told if name == b"origin" else f"//{told}").hostname or ""
+        if not is_local(host):
+            raise ForeignError(
+                f"without keys the server answers this machine only, and {name.decode()} names another",
+                found=told[:80], wanted="localhost, 127.0.0.1 or [::1]", hint="trunkline keys add NAME",
+            )  # fmt: skip
 
 
 def _bearer(scope: Scope) -> str | None:

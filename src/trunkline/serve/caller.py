@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from dataclasses import dataclass
 
 
@@ -15,3 +16,13 @@ class Caller:
 
 
 ANYBODY = Caller()
+
+
+def is_local(host: str) -> bool:
+    """Does this host name this machine alone? A name other than localhost doesn't: where it leads may change."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False

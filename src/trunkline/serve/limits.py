@@ -47,14 +47,14 @@ class Admission:
         if self.total >= limit:
             raise TooBusyError(
                 "too many calls are waiting", found=f"{self.total} calls", wanted=f"fewer than {limit}",
-                hint="try again in a second",
+                hint="again in a second",
             )  # fmt: skip
         if organisation and self._held[organisation] >= max(1, int(limit * _SHARE)):
             raise CallerBusyError(
                 "this organisation has too many calls waiting",
                 found=f"{self._held[organisation]} calls",
                 wanted=f"fewer than {int(limit * _SHARE)}",
-                hint="try again in a second, with fewer calls at a time",
+                hint="again in a second, with fewer calls at a time",
             )
         self.total += 1
         self._held[organisation] += 1

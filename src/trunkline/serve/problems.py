@@ -27,6 +27,8 @@ STATUS: dict[type[Exception], int] = {
     wire.CallerBusyError: 429,
     wire.TooBusyError: 503,
     wire.LateError: 504,
+    wire.GoneError: 499,  # nginx's number: the log's, since nobody is there to read it
+    wire.ForeignError: 403,
     wire.UnavailableError: 503,
     RequestError: 400,
     BundleError: 503,

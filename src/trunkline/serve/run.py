@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import ipaddress
 import os
 import signal
 import socket
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from trunkline.engines.threads import limit_blas
 from trunkline.errors import TrunklineError
+from trunkline.serve.caller import is_local
 from trunkline.serve.workers import BACKLOG, GRACE_SECONDS, Parent, supervise, terminal_closed
 from trunkline.store.place import VARIABLE, open_at, store_exists
 
@@ -86,7 +86,7 @@ def work(
 
 def check_binding(host: str, has_keys: Callable[[], bool]) -> None:
     """Raises TrunklineError where a server without keys would answer other machines."""
-    if host == "localhost" or _is_loopback(host) or has_keys():
+    if is_local(host) or has_keys():
         return
     raise TrunklineError(
         "without keys the server answers this machine only",
@@ -94,13 +94,6 @@ def check_binding(host: str, has_keys: Callable[[], bool]) -> None:
         wanted="a key, or --host 127.0.0.1",
         hint="trunkline keys add NAME",
     )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:  # a name: where it leads may change
-        return False
 
 
 def listen(host: str, port: int) -> socket.socket:

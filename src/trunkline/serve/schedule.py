@@ -83,9 +83,10 @@ class _Job:
         self.missing = 0
         self.failed: Exception | None = None
         self.started = False
+        self.gone = False  # nobody waits for it
 
     def late(self, now: float) -> bool:
-        return self.ticket.deadline is not None and now > self.ticket.deadline
+        return self.gone or (self.ticket.deadline is not None and now > self.ticket.deadline)
 
 
 @dataclass
@@ -146,7 +147,11 @@ class Scheduler:
 
         job = _Job(program, ticket, done)
         self._make_ready([job])
-        return await ended, job.spent
+        try:
+            return await ended, job.spent
+        except asyncio.CancelledError:
+            job.gone = True  # what it waits for is dropped, unless others wait for it too
+            raise
 
     def waiting(self) -> dict[str, int]:
         """Engine -> rows that wait for it."""

@@ -38,6 +38,14 @@ class LateError(RequestError):
     """The deadline of the call passed before its rows were computed."""
 
 
+class GoneError(RequestError):
+    """The caller left before the answer; nobody reads this."""
+
+
+class ForeignError(RequestError):
+    """A server without keys was called by way of another site."""
+
+
 class UnavailableError(RequestError):
     """The product was found, but its bundle may not or can't serve."""
 
