@@ -31,7 +31,7 @@ def test_a_method_that_cannot_refit_is_learned_in_halves() -> None:
 
 
 def test_many_rows_are_judged_on_one_fold(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("trunkline.methods.curve.ONE_FOLD", 200)
+    monkeypatch.setattr("trunkline.methods.curve.ENOUGH_ROWS", 40)
     known, spec = examples(n=240), spec_of(method={"name": "linear"})
     climbed = climb(spec, CLASSIFY, known, ask)
     points = learning_curve(spec, CLASSIFY, known, climbed, ask)

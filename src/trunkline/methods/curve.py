@@ -10,7 +10,7 @@ import numpy as np
 
 from trunkline.engines.threads import run_all
 from trunkline.methods import METHODS
-from trunkline.methods.crossfit import ONE_FOLD, fewer_folds
+from trunkline.methods.crossfit import fewer_folds
 from trunkline.methods.ladder import Climbed, Judge
 from trunkline.methods.table_target import answers_of
 from trunkline.program import one
@@ -18,6 +18,7 @@ from trunkline.spec import Spec
 from trunkline.types import Ask, CurvePoint, Examples, Head, Ints, Prediction, Task
 
 SHARES = (0.125, 0.25, 0.5)  # of the training rows
+ENOUGH_ROWS = 1_000  # to judge a point by
 
 
 @runtime_checkable
@@ -42,10 +43,10 @@ def learning_curve(spec: Spec, task: Task, examples: Examples, climbed: Climbed,
 def _refitted(
     method: Refits, spec: Spec, task: Task, examples: Examples, climbed: Climbed, ask: Ask
 ) -> list[CurvePoint]:
-    """Every point on the same rows: of one fold where it has many, else of all."""
-    outputs = answers_of(spec, examples).outputs
-    folds = fewer_folds(climbed.folds, outputs)
-    held_out = np.unique(folds) if len(folds) * outputs < ONE_FOLD else np.unique(folds)[:1]
+    """Every point on the same rows: of as many folds as it takes for ENOUGH_ROWS."""
+    folds = fewer_folds(climbed.folds, answers_of(spec, examples).outputs)
+    every, rows = np.unique(folds, return_counts=True)
+    held_out = every[: 1 + int((np.cumsum(rows) < ENOUGH_ROWS).sum())]
     judge = Judge(spec, task, examples, np.isin(folds, held_out))
 
     def held(part: Sequence[Ints]) -> Prediction:
