@@ -2,7 +2,7 @@
 product with the features, and each step takes one product forward and one back.
 
 scipy's L-BFGS-B takes both for every trial, and works in float64 with bounds that linear models don't have: on
-10,003 rows, 77 classes and 10,000 n-grams it took twice as long (benchmarks/head_training.py).
+10,003 rows, 77 classes and 10,000 n-grams a fit took it 1.4 s, half of that outside the objective; this takes 1.0.
 """
 
 from __future__ import annotations
