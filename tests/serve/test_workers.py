@@ -139,7 +139,7 @@ def test_the_load_spreads_and_the_parent_is_light(products: Path, tmp_path: Path
         with ExitStack() as stack:
             for _ in range(40):
                 sock = stack.enter_context(socket.create_connection((host, int(port))))
-                sock.sendall(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n")
+                sock.sendall(b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
                 assert sock.recv(4096).startswith(b"HTTP/1.1 200")
             held = files(group)
         until(lambda: sum(held) - sum(files(group)) == 40, group)
