@@ -13,7 +13,7 @@ from trunkline.errors import BundleError
 from trunkline.heads.dense import Dense, Landmarks, texts_of
 from trunkline.heads.links import apply_link, known_link
 from trunkline.heads.rowwise import Matrix, array_of, multiply_rows, multiply_sparse, prefixed
-from trunkline.lexical import Counts, Lexicon, counts_of
+from trunkline.lexical import Counts, Lexicon, SparseRows, counts_of
 from trunkline.types import Arrays, Call, Inputs, Ints, Outputs, Prediction, Program
 
 
@@ -42,11 +42,13 @@ class LexicalPart:
     weights: NDArray[np.int8]
     scale: Matrix
 
-    def scores(self, rows: Sequence[Inputs]) -> tuple[Matrix, Matrix]:
-        """((n, k) scores, (n,) `unknown_share`)."""
+    def read(self, rows: Sequence[Inputs]) -> tuple[Counts, SparseRows]:
+        """(the n-grams of the rows, those that the lexicon knows with their weights)."""
         counts = counts_of([texts_of(rows, column) for column in self.texts])
-        found = self.lexicon.weigh(counts)
-        return multiply_sparse(found, self.weights) * self.scale, unknown_share(np.diff(found.indptr), counts)
+        return counts, self.lexicon.weigh(counts)
+
+    def scores(self, known: SparseRows) -> Matrix:
+        return multiply_sparse(known, self.weights) * self.scale
 
 
 def unknown_share(known: Ints, counts: Counts) -> Matrix:
@@ -81,9 +83,10 @@ class LinearHead:
             scores += self.dense.scores(pooled, rows)
             outside = self.dense.landmarks.outside(pooled) if self.dense.landmarks else None
         if self.lexical:
-            found, unknown = self.lexical.scores(rows)
-            scores += found
-            outside = outside if self.dense else unknown
+            counts, known = self.lexical.read(rows)
+            scores += self.lexical.scores(known)
+            if not self.dense:
+                outside = unknown_share(np.diff(known.indptr), counts)
         return Prediction(apply_link(self.link, scores.astype(np.float64)), outside)
 
     def save(self) -> tuple[dict[str, Any], Arrays]:

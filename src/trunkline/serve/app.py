@@ -185,14 +185,15 @@ class Server:
         _note_served(request, served)
         steps = answering(served, rows, top)
         size = getattr(request.state, "size", math.inf)
-        if self._cost(served).of(len(rows), size) <= INLINE_SECONDS:
+        if (await self._cost(served)).of(len(rows), size) <= INLINE_SECONDS:
             return one(steps, no_engine), Spent()
         return await self._run(steps, request, served.name, served.bundle.spec.serve.reuse)
 
-    def _cost(self, served: Served) -> Cost:
+    async def _cost(self, served: Served) -> Cost:
+        """Measured on first use, in the pool: a bundle that nobody asked yet is verified and replayed by it."""
         cost = self._costs.get(served)
         if cost is None:
-            cost = self._costs[served] = measure(served)
+            cost = self._costs[served] = await aside(lambda: measure(served))
         return cost
 
     async def embed(self, engine: str, texts: list[str], request: Request) -> NDArray[np.float32]:

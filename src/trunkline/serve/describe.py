@@ -1,20 +1,10 @@
-"""GET /v1/products: what is served, from which bundle, how good it was proven to be."""
+"""One entry of GET /v1/products: what is served, from which bundle, how good it was proven to be."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from trunkline.serve.catalog import Catalog, Served
-
-
-def describe(catalog: Catalog) -> dict[str, Any]:
-    """{"products": [...]}: those that serve, then those refused with the reason."""
-    serving = [describe_one(catalog.products[name]) for name in sorted(catalog.products)]
-    refused = [
-        {"name": name, "status": "refused", "reason": catalog.refused[name].as_dict()}
-        for name in sorted(catalog.refused)
-    ]
-    return {"products": serving + refused}
+from trunkline.serve.catalog import Served
 
 
 def describe_one(served: Served) -> dict[str, Any]:

@@ -162,6 +162,7 @@ class Scheduler:
         return found
 
     def _make_ready(self, jobs: Sequence[_Job]) -> None:
+        """Queue programs, and start as many threads as there is work for, rows that wait included."""
         with self._lock:
             self._ready.extend(jobs)
             start = self._threads_wanted()
@@ -243,13 +244,8 @@ class Scheduler:
             self._make_ready([job])
             return
         with self._lock:
-            ready = self._enqueue(job, keys, costs)
-            start = self._threads_wanted()
-            self._threads += start
-        for _ in range(start):
-            pool().submit(self._work)
-        if ready:
-            self._make_ready([job])
+            known = self._enqueue(job, keys, costs)
+        self._make_ready([job] if known else [])
 
     def _costs(self, call: Call) -> list[int]:
         engine = self.engines[call.engine]  # in memory from here on
