@@ -7,8 +7,8 @@ import base64
 import hashlib
 import math
 import re
-from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import astuple, replace
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from functools import partial
 from importlib.resources import files
 from time import monotonic, perf_counter
@@ -36,6 +36,7 @@ from trunkline.serve.caller import ANYBODY, Caller
 from trunkline.serve.catalog import Catalog, Served
 from trunkline.serve.examples import Cost, measure, no_engine
 from trunkline.serve.idempotency import Idempotency
+from trunkline.serve.leaving import while_here
 from trunkline.serve.limits import Admission, Limits
 from trunkline.serve.live import LiveCatalog
 from trunkline.serve.live import routes as rollouts
@@ -68,13 +69,13 @@ def build(live: LiveCatalog, limits: Limits | None = None, store: Store | None =
     server = Server(live, limits or Limits(), store)
     app = Starlette(
         routes=[
+            Route("/v1/products/{name}/predict", server.predict, methods=["POST"]),  # first, since it is looked for most
             Route("/", server.root),
             Route("/healthz", server.health),
             Route("/docs", server.docs),
             Route("/openapi.json", server.openapi),
             Route("/v1/products", server.products),
             Route("/v1/products/{name}/report", server.report),
-            Route("/v1/products/{name}/predict", server.predict, methods=["POST"]),
             Route("/v1/matrix/predict", server.matrix, methods=["POST"]),
             *rollouts(server),
             *oip.routes(server, live),
@@ -146,7 +147,7 @@ class Server:
         if ndjson.wanted(request):
             return ndjson.Reply(self, served, request, _top(request))
         body = await self.body(request)
-        return await self._once(request, body, lambda: _while_here(request, self._predicted(served.name, body, request)))
+        return await self._once(request, body, lambda: while_here(request, self._predicted(served.name, body, request)))
 
     async def _predicted(self, name: str, body: bytes, request: Request) -> Response:
         top = _top(request)
@@ -214,7 +215,7 @@ class Server:
 
     async def matrix(self, request: Request) -> Response:
         body = await self.body(request)
-        return await self._once(request, body, lambda: _while_here(request, self._matrix(body, request)))
+        return await self._once(request, body, lambda: while_here(request, self._matrix(body, request)))
 
     async def _matrix(self, body: bytes, request: Request) -> Response:
         top = _top(request)
@@ -252,20 +253,6 @@ class Server:
             raise wire.GoneError("the caller left while it sent the body") from None
         request.state.size = len(body)
         return bytes(body)
-
-
-async def _while_here(request: Request, answer: Coroutine[Any, Any, Response]) -> Response:
-    """The answer, given up when its caller leaves: live callers must not wait behind rows that nobody wants.
-    To be used once the body was read."""
-    answering, leaving = asyncio.create_task(answer), asyncio.ensure_future(request.receive())
-    try:
-        await asyncio.wait((answering, leaving), return_when=asyncio.FIRST_COMPLETED)
-        if answering.done():
-            return answering.result()
-        raise wire.GoneError("the caller left before the answer")
-    finally:
-        answering.cancel()
-        leaving.cancel()
 
 
 async def aside(job: Callable[[], T]) -> T:
@@ -326,8 +313,8 @@ def _note_served(request: Request, served: Served) -> None:
 
 def _note_spent(request: Request, spent: Spent) -> None:
     """One call of HTTP may be several of the scheduler."""
-    before = getattr(request.state, "spent", Spent())
-    request.state.spent = Spent(*(a + b for a, b in zip(astuple(before), astuple(spent), strict=True)))
+    before = getattr(request.state, "spent", None)
+    request.state.spent = spent if before is None else before + spent
 
 
 def _json(value: Any, spent: Spent | None = None) -> Response:

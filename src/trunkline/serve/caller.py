@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass
+from functools import lru_cache
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,7 @@ class Caller:
 ANYBODY = Caller()
 
 
+@lru_cache(maxsize=64)
 def is_local(host: str) -> bool:
     """Does this host name this machine alone? A name other than localhost doesn't: where it leads may change."""
     if host == "localhost":

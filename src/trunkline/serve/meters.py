@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from trunkline.engines.threads import pool
@@ -27,6 +29,7 @@ DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"  # read by prometheus_client when it is i
 OTHER = "other"  # the product label of what is not served, and of all beyond MAX_SERIES
 MAX_SERIES = 10_000  # of product, version and engine; a process that lives long sees many versions
 SECONDS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0)  # few: every product has three times as many series
+_LOOK_SECONDS = 0.5  # between two looks at the queues, where workers count together
 _PRODUCT = ("product", "version", "engine")
 
 
@@ -58,6 +61,7 @@ class Meter:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # a third of the text otherwise, and of no use to Prometheus
         self._served, self._waiting = served, waiting
         self._series: dict[tuple[str, str, str], _Series] = {}
+        self._looked = 0.0
         own = self.registry = CollectorRegistry()
         status, engine = (*_PRODUCT, "status"), ("engine",)
         self._requests = Counter(
@@ -101,6 +105,8 @@ class Meter:
             registry=own,
             multiprocess_mode="livesum",
         )
+        counts = (self._executions, self._executed_rows, self._executed_seconds)
+        self._engine = cache(lambda engine: [count.labels(engine) for count in counts])
 
     def request(
         self, product: str, version: str, engine: str, status: int, rows: int, spent: Spent, seconds: float
@@ -119,10 +125,12 @@ class Meter:
 
     def executed(self, engine: str, rows: int, seconds: float) -> None:
         """One batch has run."""
-        self._executions.labels(engine).inc()
-        self._executed_rows.labels(engine).inc(rows)
-        self._executed_seconds.labels(engine).inc(seconds)
-        self._look()
+        batches, inferred, took = self._engine(engine)
+        batches.inc()
+        inferred.inc(rows)
+        took.inc(seconds)
+        if DIRECTORY in os.environ and monotonic() > self._looked + _LOOK_SECONDS:  # another worker may be asked
+            self._look()
 
     def text(self, accept: str = "") -> tuple[bytes, str]:
         """(all numbers of all workers, their media type): OpenMetrics where asked for."""
@@ -139,6 +147,7 @@ class Meter:
         return encode(registry), media
 
     def _look(self) -> None:
+        self._looked = monotonic()
         for engine, rows in self._waiting().items():
             self._waits.labels(engine).set(rows)
 

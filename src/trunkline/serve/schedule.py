@@ -52,6 +52,14 @@ class Spent:
     asked: int = 0
     computed: int = 0
 
+    def __add__(self, other: Spent) -> Spent:
+        return Spent(
+            self.queue + other.queue,
+            self.compute + other.compute,
+            self.asked + other.asked,
+            self.computed + other.computed,
+        )
+
 
 @dataclass(eq=False)
 class _Waiter:
@@ -294,20 +302,17 @@ class Scheduler:
     # ---- engines ----
 
     def _compute(self, queue: _Queue, entries: list[_Entry], late: list[_Entry]) -> None:
-        for entry in late:
-            late_by = LateError("the deadline passed before the row was computed")
-            self._deliver(queue, entry, late_by, 0.0, 0.0)
+        if late:
+            error = LateError("the deadline passed before the row was computed")
+            self._deliver(queue, late, [error] * len(late), perf_counter(), 0.0)
         if not entries:
             return
         began = perf_counter()
         results = self._outputs(queue.call, entries)
         seconds = perf_counter() - began
-        with self._lock:
-            queue.used += seconds
         if self._executed is not None:
             self._executed(queue.call.engine, len(entries), seconds)
-        for entry, result in zip(entries, results, strict=True):
-            self._deliver(queue, entry, result, began - entry.added, seconds)
+        self._deliver(queue, entries, results, began, seconds)
 
     def _outputs(self, call: Call, entries: list[_Entry]) -> list[Any]:
         """One output, or what went wrong, for each entry. One that breaks the engine breaks no other."""
@@ -326,26 +331,32 @@ class Scheduler:
                 return [error]
         return [self._outputs(call, [entry])[0] for entry in entries]
 
-    def _deliver(self, queue: _Queue, entry: _Entry, result: Any, queued: float, computed: float) -> None:
+    def _deliver(
+        self, queue: _Queue, entries: Sequence[_Entry], results: Sequence[Any], began: float, seconds: float
+    ) -> None:
+        """One result, or what went wrong, for each entry; programs that have all go on."""
         if self._residence is not None:
-            self._residence.release(queue.call.engine)
-        ready = []
+            for _ in entries:
+                self._residence.release(queue.call.engine)
+        ready: list[_Job] = []
         with self._lock:
-            self._entries.pop(entry.key, None)
-            if isinstance(result, np.ndarray) and any(waiter.job.ticket.reuse for waiter in entry.waiters):
-                result = np.array(result)  # a view would keep the whole round alive
-                self.recent.put(entry.key, result)
-            for waiter in entry.waiters:
-                job = waiter.job
-                if isinstance(result, Exception):
-                    job.failed = job.failed or result
-                else:
-                    job.outputs[waiter.call][waiter.item] = result
-                job.spent.queue = max(job.spent.queue, queued)
-                job.spent.compute = max(job.spent.compute, computed)
-                job.missing -= 1
-                if not job.missing:
-                    ready.append(job)
+            queue.used += seconds
+            for entry, result in zip(entries, results, strict=True):
+                self._entries.pop(entry.key, None)
+                if isinstance(result, np.ndarray) and any(waiter.job.ticket.reuse for waiter in entry.waiters):
+                    result = np.array(result)  # a view would keep the whole round alive
+                    self.recent.put(entry.key, result)
+                for waiter in entry.waiters:
+                    job = waiter.job
+                    if isinstance(result, Exception):
+                        job.failed = job.failed or result
+                    else:
+                        job.outputs[waiter.call][waiter.item] = result
+                    job.spent.queue = max(job.spent.queue, began - entry.added)
+                    job.spent.compute = max(job.spent.compute, seconds)
+                    job.missing -= 1
+                    if not job.missing:
+                        ready.append(job)
         if ready:
             self._make_ready(ready)
 
