@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trunkline.errors import BundleError
-from trunkline.lexical import MAX_CHARS, Lexicon, count_ngrams, normalise
+from trunkline.lexical import MAX_CHARS, Lexicon, count_ngrams, counts_of, normalise
 
+RUNS = st.lists(st.sampled_from(["card", "don't", "x", "卡", "a卡b", "é́", "\0", "w" * 45, "1.5%", ""]) | st.text(max_size=8))
 TEXTS = st.lists(st.text(max_size=40), min_size=1, max_size=6)
 
 
@@ -89,6 +90,18 @@ def test_rows_have_length_one_or_none_and_ascending_columns(texts: list[str]) ->
         columns, values = weighed.row(i)
         assert (np.diff(columns) > 0).all()
         assert not len(values) or float(np.linalg.norm(values)) == pytest.approx(1, abs=1e-5)
+
+
+
+@given(st.lists(RUNS.map(" ".join), min_size=1, max_size=3))
+def test_a_row_put_together_from_its_words_is_the_row(row: list[str]) -> None:
+    texts = [[text] for text in row]
+    one, whole = counts_of(texts), count_ngrams(texts)
+    for name in ("row", "hash", "count"):
+        ours, wanted = getattr(one, name), getattr(whole, name)
+        assert ours.dtype == wanted.dtype
+        assert ours.tolist() == wanted.tolist()
+    assert one.n == whole.n == 1
 
 
 @settings(max_examples=30)

@@ -27,6 +27,7 @@ MAX_CHARS = 20_000  # of one text; what lies behind isn't read, so that one text
 _CHAR_N = (3, 4)
 _CJK_N = (1, 3)
 _SHORT = 2_000  # characters of a row whose n-grams are remembered
+_RUN = 40  # characters of a run without spaces that may come again
 _CHUNK = 4_000_000  # characters hashed at once: bounds memory, never the result
 
 _SPACE = 32
@@ -83,7 +84,30 @@ def counts_of(texts: Sequence[Sequence[str]]) -> Counts:
 
 @lru_cache(maxsize=256)
 def _counted(row: tuple[str, ...]) -> Counts:
-    return count_ngrams([[text] for text in row])
+    """`count_ngrams` of one row, put together from its words where they are such as come again."""
+    texts = [normalise(text) for text in row]
+    if any(len(run) > _RUN for text in texts for run in text.split(" ")):  # Chinese and Japanese, mostly
+        return count_ngrams([[text] for text in row])
+    mixed = np.concatenate([_mix(_raw(text) + _seed(salt)) for salt, text in enumerate(texts)])
+    unique, count = np.unique(mixed, return_counts=True)
+    return Counts(np.zeros(len(unique), np.int64), unique.astype(np.uint32), count.astype(np.int64), 1)
+
+
+def _raw(text: str) -> NDArray[np.uint64]:
+    """The raw hashes of all n-grams of a normalised text."""
+    chars, words = zip(*map(_of_run, text.split(" ")), strict=True)
+    each = np.concatenate(words)
+    pairs = (each[:-1] * _PRIME + each[1:]) ^ _PAIR_SALT
+    return np.concatenate([*chars, each ^ _WORD_SALT, pairs])
+
+
+@lru_cache(maxsize=8_192)
+def _of_run(run: str) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+    """(raw hashes of the character n-grams, of the words before their salt) of a run without spaces: no n-gram of
+    characters leaves it."""
+    codes, cjk = _codes(f" {run} ")
+    chars = np.concatenate([value for _, value in _char_ngrams(codes, cjk)])
+    return chars, _words(codes, cjk)[1]
 
 
 def _parts(texts: Sequence[Sequence[str]], n: int) -> Iterator[tuple[Ints, Hashes, Ints]]:
@@ -121,15 +145,23 @@ def normalise(text: str) -> str:
 
 def _pairs(texts: Sequence[str], salt: int) -> NDArray[np.uint64]:
     """(row << 32 | hash) of every n-gram occurrence."""
-    joined = "".join(f" {text} " for text in texts)
-    codes = np.frombuffer(joined.encode("utf-32-le", "surrogatepass"), np.uint32)
+    codes, cjk = _codes("".join(f" {text} " for text in texts))
     row = np.repeat(
         np.arange(len(texts), dtype=np.uint64), np.fromiter((len(t) + 2 for t in texts), np.int64, len(texts))
     )
-    cjk = ((codes >= 0x3040) & (codes <= 0x9FFF)) | ((codes >= 0x20000) & (codes <= 0x3FFFF))
     found = [*_char_ngrams(codes, cjk), *_word_ngrams(codes, cjk, row)]
-    seed = np.uint64(salt) * np.uint64(0x2545F491)
-    return np.concatenate([(row[at] << np.uint64(32)) | _mix(value + seed) for at, value in found])
+    return np.concatenate([(row[at] << np.uint64(32)) | _mix(value + _seed(salt)) for at, value in found])
+
+
+def _codes(text: str) -> tuple[NDArray[np.uint32], NDArray[np.bool_]]:
+    """(the characters, which are Chinese or Japanese)."""
+    codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
+    return codes, ((codes >= 0x3040) & (codes <= 0x9FFF)) | ((codes >= 0x20000) & (codes <= 0x3FFFF))
+
+
+def _seed(salt: int) -> np.uint64:
+    """What keeps n-grams of different text columns apart."""
+    return np.uint64(salt * 0x2545F491)
 
 
 def _char_ngrams(
@@ -166,18 +198,23 @@ def _word_ngrams(
     codes: NDArray[np.uint32], cjk: NDArray[np.bool_], row: NDArray[np.uint64]
 ) -> Iterator[tuple[Ints, NDArray[np.uint64]]]:
     """(start, raw hash) of each word, and of each pair of neighbouring words of one row."""
+    starts, values = _words(codes, cjk)
+    yield starts, values ^ _WORD_SALT
+    pair = row[starts[:-1]] == row[starts[1:]]
+    yield starts[:-1][pair], ((values[:-1] * _PRIME + values[1:]) ^ _PAIR_SALT)[pair]
+
+
+def _words(codes: NDArray[np.uint32], cjk: NDArray[np.bool_]) -> tuple[Ints, NDArray[np.uint64]]:
+    """(start, raw hash) of each word, before its salt."""
     word = np.strings.isalnum(codes.view("<U1")) & ~cjk
     at = np.flatnonzero(word)
     if not len(at):
-        return
+        return at, np.empty(0, np.uint64)
     first = np.flatnonzero(np.diff(at, prepend=-2) != 1)  # in `at`: where runs begin
     place = np.arange(len(at)) - np.repeat(first, np.diff(first, append=len(at)))
     powers = np.multiply.accumulate(np.full(int(place.max()) + 1, _PRIME, np.uint64))
     values = np.add.reduceat(codes[at].astype(np.uint64) * powers[place], first)
-    starts = at[first]
-    yield starts, values ^ _WORD_SALT
-    pair = row[starts[:-1]] == row[starts[1:]]
-    yield starts[:-1][pair], ((values[:-1] * _PRIME + values[1:]) ^ _PAIR_SALT)[pair]
+    return at[first], values
 
 
 def _mix(value: NDArray[np.uint64]) -> NDArray[np.uint64]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import weakref
+from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
 
@@ -12,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trunkline.trunks.e5s1 import BLOCK_BYTES, decode_blocks
+
+_KEPT = 8_192  # rows in memory, about 2 MB: nearly all that texts of one kind ask for
 
 
 class Table(Protocol):
@@ -39,18 +42,24 @@ class BlockTable:
 
     def __init__(self, path: Path) -> None:
         table = np.load(path, mmap_mode="r", allow_pickle=False)
-        self._offset, self._width = int(table.offset), int(table.shape[1])
-        self._mapped = None if hasattr(os, "pread") else table  # Windows
-        self._handle = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
-        weakref.finalize(self, os.close, self._handle)
+        if hasattr(os, "pread"):
+            handle = os.open(path, os.O_RDONLY)
+            weakref.finalize(self, os.close, handle)
+            width, offset = int(table.shape[1]), int(table.offset)
+
+            def read(row: int) -> bytes:
+                return os.pread(handle, width, offset + row * width)
+        else:  # Windows
+
+            def read(row: int) -> bytes:
+                return bytes(table[row])
+
+        # Each read lets go of the interpreter's lock, and a dozen of them a text wait for it as often
+        self._row = lru_cache(_KEPT)(read)
 
     def rows(self, ids: NDArray[np.int64]) -> NDArray[np.float32]:
         distinct, where = np.unique(ids, return_inverse=True)
-        raw = self._read(distinct) if self._mapped is None else self._mapped[distinct].tobytes()
+        raw = b"".join(map(self._row, distinct.tolist()))
         blocks = np.frombuffer(raw, np.uint8).reshape(len(distinct), -1, BLOCK_BYTES)
         decoded = decode_blocks(blocks).reshape(len(distinct), -1)
         return decoded[where.reshape(ids.shape)]
-
-    def _read(self, ids: NDArray[np.int64]) -> bytes:
-        handle, width, offset = self._handle, self._width, self._offset
-        return b"".join([os.pread(handle, width, offset + i * width) for i in ids.tolist()])
