@@ -130,7 +130,8 @@ class ToyTask:
 
 
 def softmax(values: Any) -> Any:
-    e = np.exp(values - values.max(1, keepdims=True))
+    with np.errstate(invalid="ignore"):  # a nan that a caller sends may be a signalling one
+        e = np.exp(values - values.max(1, keepdims=True))
     return e / e.sum(1, keepdims=True)
 
 

@@ -82,6 +82,12 @@ def test_bad_bodies(client: TestClient, body: bytes, status: int, says: str) -> 
     assert found["instance"] == PREDICT
 
 
+@pytest.mark.parametrize("header", ["0", "-1", "1.5", "soon", "٣", "9" * 5_000])
+def test_a_deadline_that_cant_be_read(client: TestClient, header: str) -> None:
+    reply = client.post(PREDICT, json={"row": {"text": "a"}}, headers={b"x-timeout-ms": header.encode()})
+    assert "x-timeout-ms" in problem(reply, 422)["title"]
+
+
 def test_a_large_body_in_chunks_is_cut_off(client: TestClient) -> None:
     taken, sent = 0, []
 

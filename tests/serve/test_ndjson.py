@@ -31,7 +31,7 @@ from trunkline.serve.limits import Limits
 from trunkline.serve.live import LiveCatalog
 from trunkline.serve.schedule import Spent
 
-MEDIA = {"content-type": ndjson.MEDIA}
+MEDIA = {"content-type": wire.NDJSON}
 RISK = "/v1/products/risk/predict"
 SUPPORT = "/v1/products/support/predict"
 
@@ -55,7 +55,7 @@ def app(server: Server) -> ASGIApp:
 
 def answers(reply: Any) -> list[dict[str, Any]]:
     assert reply.status_code == 200, reply.text
-    assert reply.headers["content-type"].startswith(ndjson.MEDIA)
+    assert reply.headers["content-type"].startswith(wire.NDJSON)
     return [json.loads(line) for line in reply.text.splitlines()]
 
 
@@ -153,7 +153,7 @@ def sending(address: str, path: str) -> Iterator[socket.socket]:
     """A chunked POST whose head is sent."""
     host, port = address.split(":")
     with socket.create_connection((host, int(port)), timeout=20) as line:
-        head = f"POST {path} HTTP/1.1\r\nhost: {address}\r\ncontent-type: {ndjson.MEDIA}\r\n"
+        head = f"POST {path} HTTP/1.1\r\nhost: {address}\r\ncontent-type: {wire.NDJSON}\r\n"
         line.sendall(head.encode() + b"transfer-encoding: chunked\r\n\r\n")
         yield line
 

@@ -119,6 +119,8 @@ def test_tritons_own_client(server: Server, repository: Shelves, binary: bool) -
             assert repository.asked == [("load", "failed"), ("unload", "risk")]
             with pytest.raises(InferenceServerException, match="no product is called 'nothing'"):
                 client.load_model("nothing")
+            with pytest.raises(InferenceServerException, match="products come from their own folders"):
+                client.load_model("risk", config="{}")
         finally:
             client.close()
 
@@ -257,6 +259,12 @@ def test_models_that_are_not_there(client: TestClient) -> None:
     assert client.post("/v2/repository/index", json={"ready": True}).json()[0]["name"] == "risk"
     assert client.post("/v2/repository/index", json={"ready": "x"}).status_code == 422
     assert client.get("/v2/health/ready").json() == {"live": True, "ready": True}
+
+
+@pytest.mark.parametrize(("body", "status"), [(b"", 200), (b"{}", 200), (b"[]", 422), (b"\x00", 400)])
+def test_what_a_load_says_beside_the_name(server: Server, body: bytes, status: int) -> None:
+    client = TestClient(app_of(oip.routes(server, Shelves())))
+    assert client.post("/v2/repository/models/risk/load", content=body).status_code == status
 
 
 def test_without_a_repository_nothing_is_loaded(server: Server) -> None:

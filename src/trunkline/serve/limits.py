@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from trunkline.serve.wire import CallerBusyError, TooBusyError, WrongRequestError
 
+_DIGITS = 9  # of milliseconds; int() refuses thousands of them with an error of its own
 _SHARE = 0.5  # of the places, that one caller's organisation may hold while others could want them
 
 
@@ -25,9 +26,9 @@ class Limits:
         """When a call of this moment is too late: `x-timeout-ms` may shorten it. Raises WrongRequestError."""
         if header is None:
             return now + self.seconds
-        if not header.isascii() or not header.isdigit() or not int(header):
+        if not (header.isascii() and header.isdigit() and len(header) <= _DIGITS and int(header)):
             raise WrongRequestError(
-                "the header x-timeout-ms can't be read", found=header[:40], wanted="whole milliseconds, at least 1"
+                "the header x-timeout-ms can't be read", found=header[:40], wanted=f"whole milliseconds, 1 to {'9' * _DIGITS}"
             )
         return now + min(self.seconds, int(header) / 1000)
 

@@ -27,7 +27,6 @@ from trunkline.serve.log import log
 from trunkline.serve.problems import problem_body
 from trunkline.types import Refused
 
-MEDIA = "application/x-ndjson"
 ROWS = 256  # answered at a time
 PIECE = 65_536  # bytes looked at a time
 MEMORY = 1_000_000  # bytes of rows that wait in memory; more wait on disk
@@ -36,7 +35,7 @@ STALL_SECONDS = 600.0  # that it waits for room, until it is clear that it doesn
 
 
 def wanted(request: Request) -> bool:
-    return request.headers.get("content-type", "").partition(";")[0].strip().lower() == MEDIA
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower() == wire.NDJSON
 
 
 class Lines:
@@ -122,7 +121,7 @@ class Reply(Response):
         self._rows = 0
         names = {"product": served.name, "version": bundle.version, "digest": bundle.manifest.digest.answers}
         super().__init__(
-            headers={f"x-trunkline-{name}": value for name, value in names.items()}, media_type=MEDIA
+            headers={f"x-trunkline-{name}": value for name, value in names.items()}, media_type=wire.NDJSON
         )
         del self.headers["content-length"]
         self._start: Message = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}

@@ -53,8 +53,16 @@ class IndexRequest(Struct):
     ready: bool = False
 
 
+class RepositoryRequest(Struct):
+    """To load or unload. Products come from their own folders, so a configuration or files in `parameters` can't
+    be obeyed."""
+
+    parameters: dict[str, Any] = {}
+
+
 _INFER = msgspec.json.Decoder(InferRequest)
 _INDEX = msgspec.json.Decoder(IndexRequest)
+_REPOSITORY = msgspec.json.Decoder(RepositoryRequest)
 
 
 def routes(server: Server, repository: Repository | None = None) -> list[Route]:
@@ -174,14 +182,25 @@ class OpenInference:
     @_answered
     async def load(self, request: Request) -> Response:
         assert self.repository is not None
+        await self._no_files(request)
         await asyncio.to_thread(self.repository.load, request.path_params["name"])
         return _json({})
 
     @_answered
     async def unload(self, request: Request) -> Response:
         assert self.repository is not None
+        await self._no_files(request)
         await asyncio.to_thread(self.repository.unload, request.path_params["name"])
         return _json({})
+
+    async def _no_files(self, request: Request) -> None:
+        """Raises WrongRequestError for a load that asks for another model than the product's own."""
+        body = await self.server.body(request)
+        asked = wire.decode(_REPOSITORY, body) if body else RepositoryRequest()
+        for name in asked.parameters.keys() - {"unload_dependents"}:
+            raise wire.WrongRequestError(
+                "products come from their own folders", where="parameters", found=name[:80], hint="trunkline deploy"
+            )
 
     def _served(self, request: Request) -> Served:
         served = self.server.served(request)

@@ -12,27 +12,35 @@ from trunkline.serve.describe import input_schema
 from trunkline.serve.examples import example_row
 from trunkline.serve.limits import Limits
 from trunkline.serve.matrix import answering_matrix
+from trunkline.serve.openapi_parts import (
+    ALWAYS,
+    DEADLINE,
+    JSON,
+    KEY,
+    OF_A_CALL,
+    ONCE,
+    OPTIONAL_TEXT,
+    PROBLEM,
+    TEXT,
+    Json,
+    path,
+    problems,
+    response,
+)
 from trunkline.serve.openapi_protocols import protocol_paths
 from trunkline.serve.rollout import identity
+from trunkline.serve.wire import NDJSON
 from trunkline.types import Ask
 
-_PROBLEMS = {
-    "400": "The body is not JSON.",
-    "404": "No product of that name.",
-    "413": "The body or the number of rows is over the limit.",
-    "422": "The body is not of the wanted shape, or no row has a wanted column.",
-    "503": "The product can't serve, or too many calls are waiting.",
-}
 
-
-def openapi(catalog: Catalog, limits: Limits) -> dict[str, Any]:
+def openapi(catalog: Catalog, limits: Limits) -> Json:
     """The document. Runs each product once, on an example row."""
     ask = catalog.ask()
-    paths: dict[str, Any] = {}
+    paths: Json = {}
     for name in sorted(catalog.products):
         paths[f"/v1/products/{name}/predict"] = {"post": _predict(catalog.products[name], ask, limits)}
     paths["/v1/matrix/predict"] = {"post": _matrix(catalog, ask)}
-    paths |= _gets() | protocol_paths(repository=True)
+    paths |= _gets(next(iter(sorted(catalog.products)), None)) | protocol_paths(repository=True)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -41,72 +49,93 @@ def openapi(catalog: Catalog, limits: Limits) -> dict[str, Any]:
             "description": f"Bodies of at most {limits.body_bytes:,} bytes, {limits.rows:,} rows a call.",
         },
         "paths": paths,
-        "components": {"schemas": {"Problem": _PROBLEM}},
+        "security": [{}, {"key": []}],  # no key is wanted while none was made
+        "components": {"schemas": {"Problem": PROBLEM}, "securitySchemes": {"key": KEY}},
     }
 
 
-def _predict(served: Served, ask: Ask, limits: Limits) -> dict[str, Any]:
+def _predict(served: Served, ask: Ask, limits: Limits) -> Json:
     row = example_row(served)
     bundle = served.bundle
     answer = {**identity(served), "answers": predict(served, [row], ask)}
     rows = {"type": "array", "maxItems": limits.rows, "items": input_schema(served)}
-    return {
-        "operationId": f"predict_{served.name}",
-        "summary": bundle.spec.title or served.name,
-        "x-summary-zh": bundle.spec.title or served.name,
-        "description": f"{bundle.spec.task}, version {bundle.version}",
-        "parameters": [_SCORES],
-        "requestBody": _content(_request({"rows": rows}, ["rows"]), {"rows": [row]}),
-        "responses": _responses(_answers(_answer(served)), answer),
-    }
+    request = _request({"rows": rows, "row": input_schema(served)}, [])
+    lines = {NDJSON: {"schema": {**TEXT, "description": "A row a line, an answer a line: docs/protocols.md."}}}
+    operation = _operation(
+        f"predict_{served.name}",
+        bundle.spec.title or served.name,
+        bundle.spec.title or served.name,
+        f"{bundle.spec.task}, version {bundle.version}",
+        _content(request | {"oneOf": [{"required": ["rows"]}, {"required": ["row"]}]}, {"rows": [row]}),
+        _content(_answers(_answer(served)), answer),
+    )
+    operation["requestBody"]["content"] |= lines
+    operation["responses"]["200"]["content"] |= lines
+    return operation
 
 
-def _matrix(catalog: Catalog, ask: Ask) -> dict[str, Any]:
+def _matrix(catalog: Catalog, ask: Ask) -> Json:
     texts = [s for s in catalog.products.values() if [k.name for k in s.kinds.values()] == ["text"]]
     first = (texts or list(catalog.products.values()))[:1]
     row = example_row(first[0]) if first else {"text": "..."}
-    names = {"type": "array", "items": {"type": "string", "enum": sorted(catalog.products)}}
+    names = {"type": ["array", "null"], "items": TEXT, "description": f"Of {', '.join(sorted(catalog.products))}."}
     request = _request({"row": {"type": "object"}, "products": names}, ["row"])
     schema = {"type": "object", "properties": {"answers": {"type": "array", "items": {"type": "object"}}}}
-    return {
-        "operationId": "predict_matrix",
-        "summary": "One input, many products",
-        "x-summary-zh": "一条输入,多个产品",
-        "description": "All products that can read the row, or those named; one pass of the trunk.",
-        "parameters": [_SCORES],
-        "requestBody": _content(request, {"row": row}),
-        "responses": _responses(schema, one(answering_matrix(catalog, row, None, 5), ask)),
-    }
+    return _operation(
+        "predict_matrix",
+        "One input, many products",
+        "一条输入,多个产品",
+        "All products that can read the row, or those named; one pass of the trunk.",
+        _content(request, {"row": row}),
+        _content(schema, one(answering_matrix(catalog, row, None, 5), ask)),
+    )
 
 
-def _gets() -> dict[str, Any]:
-    routes = {
-        "/v1/products": ("products", "What is served here", "这里有哪些产品", "application/json", []),
+def _gets(product: str | None) -> Json:
+    name = [path("name", product)]
+    routes: dict[str, tuple[str, str, str, str, list[Json], tuple[str, ...]]] = {
+        "/v1/products": ("products", "What is served here", "这里有哪些产品", JSON, [], ALWAYS),
         "/v1/products/{name}/rollout": (
-            "rollout", "Versions and their traffic", "各版本及其流量对比", "application/json", [_NAME]
+            "rollout", "Versions and their traffic", "各版本及其流量对比", JSON, name, ("404", *ALWAYS)
         ),
-        "/v1/products/{name}/report": ("report", "A product's report", "产品报告", "text/html", [_NAME]),
-        "/healthz": ("health", "Is the server up?", "服务是否正常", "application/json", []),
-        "/openapi.json": ("openapi", "This document", "本文档", "application/json", []),
-    }
+        "/v1/products/{name}/report": ("report", "A product's report", "产品报告", "text/html", name, ("404", *ALWAYS)),
+        "/healthz": ("health", "Is the server up?", "服务是否正常", JSON, [], ("403",)),
+        "/openapi.json": ("openapi", "This document", "本文档", JSON, [], ALWAYS),
+    }  # fmt: skip
     return {
-        path: {
+        at: {
             "get": {
-                "operationId": name,
+                "operationId": operation,
                 "summary": english,
                 "x-summary-zh": chinese,
                 "parameters": parameters,
-                "responses": {"200": {"description": english, "content": {media: {}}}},
+                "responses": {"200": response(english, {media: {}}), **problems(failed)},
             }
         }
-        for path, (name, english, chinese, media, parameters) in routes.items()
+        for at, (operation, english, chinese, media, parameters, failed) in routes.items()
     }
 
 
-def _request(properties: dict[str, Any], required: list[str]) -> dict[str, Any]:
+def _operation(name: str, english: str, chinese: str, description: str, body: Json, answers: Json) -> Json:
+    """A POST of rows."""
+    return {
+        "operationId": name,
+        "summary": english,
+        "x-summary-zh": chinese,
+        "description": description,
+        "parameters": [_SCORES, DEADLINE, ONCE],
+        "requestBody": {"required": True, **body},
+        "responses": {
+            "200": {"description": "Answers, in the order of the rows.", **answers},
+            **problems((*OF_A_CALL, "409")),
+        },
+    }
+
+
+def _request(properties: Json, required: list[str]) -> Json:
     optional = {
-        "user": {"type": "string", "description": "Your user, for your own records."},
-        "request_id": {"type": "string", "description": "Comes back as X-Request-Id."},
+        "user": {**OPTIONAL_TEXT, "description": "Your user, for your own records."},
+        "request_id": {**OPTIONAL_TEXT, "description": "Comes back as X-Request-Id."},
     }
     return {
         "type": "object",
@@ -116,14 +145,14 @@ def _request(properties: dict[str, Any], required: list[str]) -> dict[str, Any]:
     }
 
 
-def _answer(served: Served) -> dict[str, Any]:
+def _answer(served: Served) -> Json:
     """One answer: id and status, then the task's own fields; an error has error and message instead."""
     fields = served.task.answer_schema(served.bundle.labels)
     always = {
         "id": {"description": "The row's id, else its index."},
         "status": {"enum": ["ok", "abstained", "out_of_scope", "error"]},
-        "error": {"type": "string"},
-        "message": {"type": "string"},
+        "error": TEXT,
+        "message": TEXT,
     }
     return {
         "type": "object",
@@ -132,26 +161,18 @@ def _answer(served: Served) -> dict[str, Any]:
     }
 
 
-def _answers(answer: dict[str, Any]) -> dict[str, Any]:
+def _answers(answer: Json) -> Json:
     properties = {
-        "product": {"type": "string"},
-        "version": {"type": "string"},
-        "digest": {"type": "string", "description": "Of all that decides an answer."},
+        "product": TEXT,
+        "version": TEXT,
+        "digest": {**TEXT, "description": "Of all that decides an answer."},
         "answers": {"type": "array", "items": answer},
     }
     return {"type": "object", "properties": properties, "required": list(properties)}
 
 
-def _responses(schema: dict[str, Any], example: Any) -> dict[str, Any]:
-    problem = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    return {
-        "200": {"description": "Answers, in the order of the rows.", **_content(schema, example)},
-        **{status: {"description": text, "content": problem} for status, text in _PROBLEMS.items()},
-    }
-
-
-def _content(schema: dict[str, Any], example: Any) -> dict[str, Any]:
-    return {"content": {"application/json": {"schema": schema, "example": example}}}
+def _content(schema: Json, example: Any) -> Json:
+    return {"content": {JSON: {"schema": schema, "example": example}}}
 
 
 _SCORES = {
@@ -159,26 +180,4 @@ _SCORES = {
     "in": "query",
     "schema": {"enum": ["top", "all"], "default": "top"},
     "description": "The five highest scores, or all.",
-}
-_NAME = {"name": "name", "in": "path", "required": True, "schema": {"type": "string"}}
-_PROBLEM = {
-    "type": "object",
-    "description": "RFC 9457.",
-    "properties": {
-        name: {"type": "string"}
-        for name in (
-            "type",
-            "title",
-            "detail",
-            "instance",
-            "request_id",
-            "what",
-            "where",
-            "found",
-            "wanted",
-            "try",
-        )
-    }
-    | {"status": {"type": "integer"}},
-    "required": ["type", "title", "status"],
 }

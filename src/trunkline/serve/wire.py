@@ -9,6 +9,8 @@ from msgspec import UNSET, Struct, UnsetType
 
 from trunkline.errors import RequestError
 
+NDJSON = "application/x-ndjson"  # a row a line, an answer a line
+
 
 class NotJsonError(RequestError):
     """The body is not JSON."""
