@@ -14,6 +14,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from trunkline.errors import TrunklineError
+from trunkline.serve.connections import Connection
 from trunkline.serve.log import Envelope
 from trunkline.serve.problems import http_problem, problem
 from trunkline.serve.run import listen
@@ -26,11 +27,11 @@ def app_of(routes: Sequence[Route]) -> ASGIApp:
 
 
 @contextmanager
-def live(app: ASGIApp) -> Iterator[str]:
+def live(app: ASGIApp, http: type[Connection] = Connection) -> Iterator[str]:
     """host:port of the app while the block lasts."""
     with listen("127.0.0.1", 0) as listening:
         config = uvicorn.Config(
-            app, log_config=None, access_log=False, timeout_graceful_shutdown=2, lifespan="off"
+            app, http=http, log_config=None, access_log=False, timeout_graceful_shutdown=2, lifespan="off"
         )
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})

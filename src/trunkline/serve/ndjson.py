@@ -115,6 +115,7 @@ class Reply(Response):
 
     def __init__(self, server: Server, served: Served, request: Request, top: int | None) -> None:
         server.limits.deadline(request.headers.get("x-timeout-ms"), monotonic())
+        request.state.stream = True  # for `connections`: rows may come slowly
         bundle = served.bundle
         self._server, self._served, self._request, self._top = server, served, request, top
         self._id = bundle.spec.data.id or None

@@ -197,22 +197,26 @@ def _serve(
 
     app = build(live, store=store)
     gc.freeze()  # what is loaded now stays; the collector need not look at it again
-    if say is not None:
-        say(live.snapshot(), _url(listening, "http" if certificate is None else "https"))
     with Watcher(live) as watcher:
+        if parent is None:
+            _on_hangup(watcher)  # before the server is said to be up: the signal ends a process that doesn't know it
+        if say is not None:
+            say(live.snapshot(), _url(listening, "http" if certificate is None else "https"))
         if parent is not None:
             listening.listen(BACKLOG)  # from here on the kernel deals to it
             parent.ready(lambda: reload(watcher))
-        else:
-            _on_hangup(watcher)
         _answer(app, listening, certificate, key)
 
 
 def _answer(app: ASGIApp, listening: socket.socket, certificate: Path | None, key: Path | None) -> None:
     import uvicorn
 
+    from trunkline.serve.connections import PATIENCE, Connection
+
     config = uvicorn.Config(
         app,
+        http=Connection,
+        timeout_keep_alive=int(PATIENCE.idle),
         access_log=False,
         log_config=None,
         server_header=False,
