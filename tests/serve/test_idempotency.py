@@ -4,7 +4,6 @@ import asyncio
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +17,7 @@ from trunkline.errors import RequestError
 from trunkline.serve.idempotency import Idempotency, StillRunningError
 from trunkline.serve.wire import WrongRequestError
 from trunkline.store.database import Store, open_store
+from trunkline.store.place import StoreError
 
 ROOT = Path(__file__).parents[2]
 
@@ -89,23 +89,18 @@ def test_the_same_call_has_the_same_answer_after_kill_9(tmp_path: Path) -> None:
     assert new.json()[0] != first.json()[0]
 
 
-def test_a_crash_between_leaves_no_answer(tmp_path: Path) -> None:
-    """Until the dead call's time is over the server can't know; then the call is new."""
+def test_a_call_whose_process_was_killed_is_computed_anew_at_once(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'store.db'}"
-    with running(url, 4) as (process, address):
+    with running(url, 600) as (process, address), running(url, 600, "second") as (other, elsewhere):
         with pytest.raises(httpx.ReadTimeout):
             post(address, "slow", timeout=1)
         assert process.stdout is not None
         assert process.stdout.readline() == "computing\n"
+        assert post(elsewhere, "slow").json()["type"] == "urn:trunkline:still-running"
         process.send_signal(signal.SIGKILL)
         process.wait(timeout=20)
-    with running(url, 4, "second") as (process, address):
-        until = time.monotonic() + 20
-        while (response := post(address, "slow")).status_code != 200 and time.monotonic() < until:
-            assert response.json()["type"] == "urn:trunkline:still-running"
-            time.sleep(0.1)
-        assert response.json() == [process.pid, "slow"]
-        assert post(address, "slow").headers["idempotency-replayed"] == "true"
+        assert post(elsewhere, "slow").json() == [other.pid, "slow"]
+        assert post(elsewhere, "slow").headers["idempotency-replayed"] == "true"
 
 
 # ---- the rest in this process --------------------------------------------------------------------
@@ -179,6 +174,20 @@ def test_an_error_is_not_kept(calls: Calls) -> None:
     assert calls.send(give=lambda: Response(status_code=503)).status_code == 503
     assert calls.send().body == b"3"
     assert calls.send().body == b"3"
+
+
+def test_a_store_that_cant_be_written_takes_no_answer_away(calls: Calls, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise StoreError("the store can't be read or written", found="database or disk is full")
+
+    def broken() -> Response:
+        raise RequestError("too busy")
+
+    monkeypatch.setattr("trunkline.store.idempotency.keep", full)
+    monkeypatch.setattr("trunkline.store.idempotency.release", full)
+    assert calls.send().body == b"1"
+    with pytest.raises(RequestError, match="too busy"):
+        calls.send(key="k2", give=broken)
 
 
 def test_while_it_runs_the_second_is_told_so(store: Store) -> None:

@@ -64,6 +64,15 @@ def test_a_dead_claim_is_taken_over_and_its_late_answer_is_nobodys(store: Store,
     assert claim(store, CALL, later, 60) == Kept(200, b"right")
 
 
+def test_a_clock_that_was_set_back_leaves_no_claim_for_longer(store: Store, now: datetime) -> None:
+    """Who holds it can't be known any more; at worst the call is computed twice, and one answer kept."""
+    first = claimed(store, now)
+    second = claimed(store, now - timedelta(hours=1))
+    keep(store, first, 200, b"first")
+    keep(store, second, 200, b"second")
+    assert claim(store, CALL, now - timedelta(hours=1), 60) == Kept(200, b"second")
+
+
 def test_after_a_day_a_key_is_new(store: Store, now: datetime) -> None:
     keep(store, claimed(store, now), 200, b"a")
     assert claim(store, CALL, now + KEPT, 60) == Kept(200, b"a")

@@ -7,14 +7,16 @@ import hashlib
 import re
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from trunkline.errors import RequestError
 from trunkline.serve.caller import ANYBODY, Caller
+from trunkline.serve.log import log
 from trunkline.serve.wire import WrongRequestError
+from trunkline.store.place import StoreError
 
 if TYPE_CHECKING:
     from trunkline.store.database import Store
@@ -41,7 +43,7 @@ class Idempotency:
 
         Only a 2xx answer is kept, for 24 hours; after any other the call may be sent again. A call without the
         header is answered as it is. Raises StillRunningError (409), WrongRequestError (422: a header that can't
-        be read, or a key used for another call), StoreError, and what `answer` raises.
+        be read, or a key used for another call), StoreError where nothing was computed, and what `answer` raises.
         """
         from trunkline.store.idempotency import Conflict, Kept, claim, keep, release
 
@@ -56,13 +58,20 @@ class Idempotency:
         try:
             response = await answer()
         except Exception:
-            await asyncio.to_thread(release, self._store, found)
+            await self._noted(release, found)
             raise
         if 200 <= response.status_code < 300:
-            await asyncio.to_thread(keep, self._store, found, response.status_code, bytes(response.body))
+            await self._noted(keep, found, response.status_code, bytes(response.body))
         else:
-            await asyncio.to_thread(release, self._store, found)
+            await self._noted(release, found)
         return response
+
+    async def _noted(self, note: Callable[..., None], *what: Any) -> None:
+        """A store that can't be written now takes nobody's answer away; the claim ends by itself."""
+        try:
+            await asyncio.to_thread(note, self._store, *what)
+        except StoreError as error:
+            log.error("an answer can't be kept", extra={"fields": error.as_dict()})
 
 
 def _repeatable(request: Request, body: bytes) -> Repeatable | None:

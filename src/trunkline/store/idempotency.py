@@ -1,12 +1,12 @@
 """Answers kept for a day, so that a call that is sent again is answered the same and computed once.
 
 draft-ietf-httpapi-idempotency-key-header. A call claims its key, is computed, and leaves its answer. A claim
-has an end: one whose process died is taken over after it, and only the holder of a claim can leave an answer.
+has an end, and ends at once with a process of this machine; then it is taken over. Only the holder of a claim can
+leave an answer.
 """
 
 from __future__ import annotations
 
-import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
@@ -14,6 +14,7 @@ from enum import Enum
 from sqlalchemy import ColumnElement, Connection, and_, delete, select, update
 
 from trunkline.store.database import Store
+from trunkline.store.holder import holder_is_gone, new_mark
 from trunkline.store.tables import idempotency
 
 KEPT = timedelta(hours=24)
@@ -53,7 +54,7 @@ class Conflict(Enum):
 
 def claim(store: Store, call: Repeatable, now: datetime, seconds: float) -> Claim | Kept | Conflict:
     """The claim to a call, for so many seconds; or its kept answer; or why neither. Raises StoreError."""
-    token = secrets.token_hex(16)
+    token = new_mark()
     until = now + timedelta(seconds=seconds)
     values = {**vars(call), "claim": token, "until": until, "created": now}
     with store.write() as connection:
@@ -68,7 +69,7 @@ def claim(store: Store, call: Repeatable, now: datetime, seconds: float) -> Clai
             return Conflict.OTHER
         if row.status is not None:
             return Kept(row.status, row.body)
-        if now < row.until:
+        if now < row.until <= until and not holder_is_gone(row.claim):  # an end beyond `until`: the clock was set back
             return Conflict.RUNNING
         connection.execute(update(idempotency).where(_t.id == row.id).values(claim=token, until=until))
     return Claim(token)
