@@ -2,7 +2,8 @@
 
     python -m benchmarks.serve_core [--seconds 6] [--runs 3] [--trunks e5-small minilm]
 
-Each product is banking77 as `auto` learns it, under a name of its own; texts are banking77's test rows. Bare:
+Each product is banking77 as `auto` learns it (trunk and n-grams), under a name of its own; one with the head
+`linear` (trunk alone) shows what the server costs without a head's work. Texts are banking77's test rows. Bare:
 the engine by itself on both cores, rows sorted by length in batches of 8 (an upper bound), or one row a call.
 Equal inputs are shared only in the rows that say so. Needs wrk, which shares the cores.
 """
@@ -30,6 +31,7 @@ from benchmarks.serving import DATA, JOBS, PACKAGES, Server, bodies, served
 from trunkline.bundle import Bundle
 from trunkline.methods.text_rows import size_of
 from trunkline.product import Product
+from trunkline.spec import Spec
 
 MANY = 100
 CONNECTIONS = 32
@@ -75,12 +77,13 @@ def main() -> None:
 def measured(trunk: str, runs: int, seconds: int) -> Iterator[dict[str, Any]]:
     with tempfile.TemporaryDirectory() as temp:
         root = Path(temp)
-        bundle = learned(root / "banking", trunk)
+        bundle, plain = learned(root / "auto", trunk, "auto"), learned(root / "linear", trunk, "linear")
         head_kb = size_of(bundle.head()) / 1000
-        apart = msgspec.structs.replace(bundle.spec, serve=msgspec.structs.replace(bundle.spec.serve, reuse=False))
+        apart = unshared(bundle.spec)
         for size in (1, MANY):
             for at in range(size):
                 copy(bundle, root / f"of{size}", f"p{at}", apart)
+        copy(plain, root / "plain", "p0", unshared(plain.spec))
         copy(bundle, root / "shared", "p0")
         rounds = [one_round(trunk, root, seconds) for _ in range(runs)]
 
@@ -91,17 +94,19 @@ def measured(trunk: str, runs: int, seconds: int) -> Iterator[dict[str, Any]]:
         return spread_of([found[a] / found[b] for found in rounds], 1.0, 2)
 
     yield {"what": "bare, rows/s", "value": spread_of(over("bare"), 1.0)}
-    for rows in ROWS:
-        yield {
-            "what": f"one product, {rows} rows a call, rows/s", "value": spread_of(over(f"rows{rows}"), 1.0),
-            "ratio": ratio(f"rows{rows}", "bare"), "of": "bare", "target": f"at least {SHARES[rows]}",
-        }  # fmt: skip
+    for key, head in (("rows", "one product"), ("plain", "one product, linear head")):
+        for rows in ROWS:
+            yield {
+                "what": f"{head}, {rows} rows a call, rows/s", "value": spread_of(over(f"{key}{rows}"), 1.0),
+                "ratio": ratio(f"{key}{rows}", "bare"), "of": "bare", "target": f"at least {SHARES[rows]}",
+            }  # fmt: skip
     yield {"what": f"{MANY} products in turn, 1 row a call, rows/s", "value": spread_of(over("mixed"), 1.0),
            "ratio": ratio("mixed", "rows1"), "of": "one product", "target": "at least 0.97"}  # fmt: skip
     yield {"what": f"one text to {MANY} products, ms", "value": spread_of(over("all"), 1.0, 1),
            "ratio": ratio("all", "all1"), "of": "one product", "target": "at most 1.15"}  # fmt: skip
-    yield {"what": "a lone call, ms above its bare encode",
-           "value": spread_of([found["lone"] - found["bare p50"] for found in rounds], 1.0, 2), "target": "at most 0.5"}  # fmt: skip
+    for key, head in (("lone", ""), ("plain lone", ", linear head")):
+        yield {"what": f"a lone call, ms above its bare encode{head}",
+               "value": spread_of([found[key] - found["bare p50"] for found in rounds], 1.0, 2), "target": "at most 0.5"}  # fmt: skip
     yield {"what": "p99 at half load, ms", "value": spread_of(over("half p99"), 1.0, 1),
            "ratio": ratio("half p99", "bare p99"), "of": "bare p99", "target": "at most 2.5"}  # fmt: skip
     yield {"what": "Zipf traffic, half repeats, rows/s", "value": spread_of(over("shared"), 1.0),
@@ -113,13 +118,19 @@ def measured(trunk: str, runs: int, seconds: int) -> Iterator[dict[str, Any]]:
            "target": f"at most {head_kb + 50:.0f}: its head + 50"}  # fmt: skip
 
 
-def learned(folder: Path, trunk: str) -> Bundle:
+def learned(folder: Path, trunk: str, method: str) -> Bundle:
     folder.mkdir()
     text = (JOBS / "banking" / "product.toml").read_text(encoding="utf-8")
-    (folder / "product.toml").write_text(f'{text}\n[trunks]\ntext = "{trunk}"\n', encoding="utf-8")
+    wanted = f'{text}\n[trunks]\ntext = "{trunk}"\n[method]\nname = "{method}"\n'
+    (folder / "product.toml").write_text(wanted, encoding="utf-8")
     for part in ("train.csv", "test.csv"):
         (folder / part).write_bytes((DATA / "banking77" / part).read_bytes())
     return Product(folder).train()
+
+
+def unshared(spec: Spec) -> Spec:
+    """Equal inputs are computed each time."""
+    return msgspec.structs.replace(spec, serve=msgspec.structs.replace(spec.serve, reuse=False))
 
 
 def one_round(trunk: str, root: Path, seconds: int) -> dict[str, float]:
@@ -135,6 +146,10 @@ def one_round(trunk: str, root: Path, seconds: int) -> dict[str, float]:
         found["half p99"] = float(np.percentile(paced(server, calls[1], found["rows1"] / 2, seconds), 99))
         found["not shared"] = server.load(zipf(calls[1]), CONNECTIONS, seconds).per_s
         found["memory1"] = server.pss_mb()
+    with served(root / "plain", "p0", calls[1][0]) as server:
+        for rows in ROWS:
+            found[f"plain{rows}"] = server.load(calls[rows], CONNECTIONS, seconds).per_s * rows
+        found["plain lone"] = server.load(calls[1], 1, seconds).p50_ms
     with served(root / f"of{MANY}", "p0", calls[1][0]) as server:
         found["mixed"] = server.load(calls[1], CONNECTIONS, seconds, [f"p{at}" for at in range(MANY)]).per_s
         found["all"] = all_products_ms(server)
