@@ -18,6 +18,7 @@ from trunkline.serve.idempotency import Idempotency, StillRunningError
 from trunkline.serve.wire import WrongRequestError
 from trunkline.store.database import Store, open_store
 from trunkline.store.place import StoreError
+from trunkline.store.tables import idempotency
 
 ROOT = Path(__file__).parents[2]
 
@@ -208,8 +209,18 @@ def test_while_it_runs_the_second_is_told_so(store: Store) -> None:
     asyncio.run(both())
 
 
-def test_a_kept_answer_is_json(calls: Calls) -> None:
-    calls.send()
+def test_a_kept_answer_has_the_headers_it_had_but_for_its_time(calls: Calls) -> None:
+    headers = {"x-trunkline-version": "v1", "server-timing": "queue;dur=1"}
+    first = calls.send(give=lambda: Response("包裹", headers=headers, media_type="application/x-ndjson"))
     again = calls.send()
-    assert again.media_type == "application/json"
+    assert (again.headers["content-type"], again.headers["x-trunkline-version"]) == ("application/x-ndjson", "v1")
+    assert again.headers["content-length"] == first.headers["content-length"] == "6"
+    assert "server-timing" not in again.headers
     assert again.headers["idempotency-replayed"] == "true"
+
+
+def test_an_answer_that_an_older_trunkline_kept_is_json(calls: Calls, store: Store) -> None:
+    calls.send()
+    with store.write() as connection:
+        connection.execute(idempotency.update().values(headers=None))
+    assert calls.send().headers["content-type"] == "application/json"

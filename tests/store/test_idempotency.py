@@ -20,10 +20,11 @@ def claimed(store: Store, now: datetime, call: Repeatable = CALL) -> Claim:
 
 
 def test_an_answer_is_kept_across_a_restart(url: str, store: Store, now: datetime) -> None:
-    keep(store, claimed(store, now), 200, '{"标签": 1}'.encode())
+    answer = Kept(200, '{"标签": 1}'.encode(), {"content-type": "application/json", "x-more": "1"})
+    keep(store, claimed(store, now), answer)
     store.close()
     again = open_store(url)
-    assert claim(again, CALL, now, 60) == Kept(200, '{"标签": 1}'.encode())
+    assert claim(again, CALL, now, 60) == answer
     again.close()
 
 
@@ -36,7 +37,7 @@ def test_the_key_of_another_call(store: Store, now: datetime) -> None:
     held = claimed(store, now)
     other = replace(CALL, digest=b"\1" * 32)
     assert claim(store, other, now, 60) is Conflict.OTHER
-    keep(store, held, 200, b"a")
+    keep(store, held, Kept(200, b"a", {}))
     assert claim(store, other, now, 60) is Conflict.OTHER
 
 
@@ -56,26 +57,26 @@ def test_a_dead_claim_is_taken_over_and_its_late_answer_is_nobodys(store: Store,
     dead = claimed(store, now)
     later = now + timedelta(seconds=60)
     alive = claimed(store, later)
-    keep(store, dead, 200, b"late")
+    keep(store, dead, Kept(200, b"late", {}))
     release(store, dead)
     assert claim(store, CALL, later, 60) is Conflict.RUNNING
-    keep(store, alive, 200, b"right")
-    keep(store, dead, 200, b"late")
-    assert claim(store, CALL, later, 60) == Kept(200, b"right")
+    keep(store, alive, Kept(200, b"right", {"a": "b"}))
+    keep(store, dead, Kept(200, b"late", {}))
+    assert claim(store, CALL, later, 60) == Kept(200, b"right", {"a": "b"})
 
 
 def test_a_clock_that_was_set_back_leaves_no_claim_for_longer(store: Store, now: datetime) -> None:
     """Who holds it can't be known any more; at worst the call is computed twice, and one answer kept."""
     first = claimed(store, now)
     second = claimed(store, now - timedelta(hours=1))
-    keep(store, first, 200, b"first")
-    keep(store, second, 200, b"second")
-    assert claim(store, CALL, now - timedelta(hours=1), 60) == Kept(200, b"second")
+    keep(store, first, Kept(200, b"first", {"a": "b"}))
+    keep(store, second, Kept(200, b"second", {"a": "b"}))
+    assert claim(store, CALL, now - timedelta(hours=1), 60) == Kept(200, b"second", {"a": "b"})
 
 
 def test_after_a_day_a_key_is_new(store: Store, now: datetime) -> None:
-    keep(store, claimed(store, now), 200, b"a")
-    assert claim(store, CALL, now + KEPT, 60) == Kept(200, b"a")
+    keep(store, claimed(store, now), Kept(200, b"a", {"a": "b"}))
+    assert claim(store, CALL, now + KEPT, 60) == Kept(200, b"a", {"a": "b"})
     claimed(store, now + KEPT + timedelta(seconds=1))
 
 

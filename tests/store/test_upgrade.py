@@ -31,6 +31,9 @@ ROWS = {
         "catalog": f"(1, 'support', 'v1', 'd', 'live', 100, '{T}', 'me', '第一版', NULL)",
         "jobs": f"('j', 'bulk', 'support', 'acme', 'app', '{{}}', 'queued', 0, NULL, NULL, NULL, '{T}')",
     },
+    "0003": {
+        "idempotency": f"(1, 'acme', 'app', 'k', HASH, 'c', '{T}', 200, HASH, '{T}', '{{}}')",
+    },
 }
 
 

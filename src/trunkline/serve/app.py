@@ -145,9 +145,9 @@ class Server:
 
         served = self.served(request)
         if ndjson.wanted(request):
-            return ndjson.Reply(self, served, request, _top(request))
+            return await ndjson.reply(self, served, request, _top(request))
         body = await self.body(request)
-        return await self._once(request, body, lambda: while_here(request, self._predicted(served.name, body, request)))
+        return await self.once(request, body, lambda: while_here(request, self._predicted(served.name, body, request)))
 
     async def _predicted(self, name: str, body: bytes, request: Request) -> Response:
         top = _top(request)
@@ -173,7 +173,7 @@ class Server:
         self.comparisons.after(route, served, rows, answers, seconds, request.state.request_id, again)
         return _json({**identity(served), "answers": answers}, spent)
 
-    async def _once(self, request: Request, body: bytes, answer: Callable[[], Awaitable[Response]]) -> Response:
+    async def once(self, request: Request, body: bytes, answer: Callable[[], Awaitable[Response]]) -> Response:
         """A call that carries an Idempotency-Key is computed once, where there is a store to remember it."""
         if self.idempotency is None:
             return await answer()
@@ -215,7 +215,7 @@ class Server:
 
     async def matrix(self, request: Request) -> Response:
         body = await self.body(request)
-        return await self._once(request, body, lambda: while_here(request, self._matrix(body, request)))
+        return await self.once(request, body, lambda: while_here(request, self._matrix(body, request)))
 
     async def _matrix(self, body: bytes, request: Request) -> Response:
         top = _top(request)

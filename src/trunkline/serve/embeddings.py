@@ -71,6 +71,9 @@ class Embeddings:
     @_answered
     async def create(self, request: Request) -> Response:
         body = await self.server.body(request)
+        return await self.server.once(request, body, lambda: self._created(request, body))
+
+    async def _created(self, request: Request, body: bytes) -> Response:
         parse = partial(wire.decode, _DECODER, body)
         asked: EmbeddingsRequest = parse() if len(body) <= SMALL_BODY else await aside(parse)
         request.state.product = asked.model[:80]
@@ -191,7 +194,7 @@ def _failed(error: TrunklineError) -> Response:
         "param": error.where or None,
         "code": "model_not_found" if unknown else None,
     }
-    return _json({"error": body}, status, {"retry-after": "1"} if status in (429, 503) else {})
+    return _json({"error": body}, status, {"retry-after": "1"} if status in (409, 429, 503) else {})
 
 
 def _json(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from trunkline.store.idempotency import Repeatable
 
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
+_MEANT = ("content-type", "inference-header-content-length")  # the same bytes may be rows, lines or tensors
 REPLAYED = "idempotency-replayed"
 
 
@@ -52,7 +53,7 @@ class Idempotency:
             return await answer()
         found = await asyncio.to_thread(claim, self._store, call, datetime.now(UTC), self._seconds)
         if isinstance(found, Kept):
-            return Response(found.body, found.status, {REPLAYED: "true"}, "application/json")
+            return Response(found.body, found.status, {**found.headers, REPLAYED: "true"})
         if isinstance(found, Conflict):
             raise _conflict(found is Conflict.RUNNING, call.key)
         try:
@@ -61,7 +62,8 @@ class Idempotency:
             await self._noted(release, found)
             raise
         if 200 <= response.status_code < 300:
-            await self._noted(keep, found, response.status_code, bytes(response.body))
+            kept = Kept(response.status_code, bytes(response.body), _headers(response))
+            await self._noted(keep, found, kept)
         else:
             await self._noted(release, found)
         return response
@@ -84,8 +86,14 @@ def _repeatable(request: Request, body: bytes) -> Repeatable | None:
         wanted = "1 to 255 visible ASCII characters, no space"
         raise WrongRequestError("the header Idempotency-Key can't be read", found=repr(key[:40]), wanted=wanted)
     caller: Caller = getattr(request.state, "caller", ANYBODY)
-    asked = f"{request.method} {request.url.path}?{request.url.query}\n".encode()
+    meant = [request.headers.get(name, "") for name in _MEANT]
+    asked = f"{request.method} {request.url.path}?{request.url.query} {meant}\n".encode()
     return Repeatable(caller.organisation, caller.name, key, hashlib.sha256(asked + body).digest())
+
+
+def _headers(response: Response) -> dict[str, str]:
+    """What belongs to the answer; its length is known, and its time is that of one call."""
+    return {name: value for name, value in response.headers.items() if name not in ("content-length", "server-timing")}
 
 
 def _conflict(running: bool, key: str) -> RequestError:

@@ -38,6 +38,18 @@ def wanted(request: Request) -> bool:
     return request.headers.get("content-type", "").partition(";")[0].strip().lower() == wire.NDJSON
 
 
+async def reply(server: Server, served: Served, request: Request, top: int | None) -> Response:
+    """The answer to a call of lines: a stream; or, where it is to be given once, what a JSON call may be, as a whole.
+
+    Raises RequestError, StoreError.
+    """
+    answer = Reply(server, served, request, top)
+    if server.idempotency is None or "idempotency-key" not in request.headers:
+        return answer
+    body = await server.body(request)
+    return await server.once(request, body, lambda: answer.whole(body))
+
+
 class Lines:
     """Bytes to lines, as they come; None for a line over `limit` bytes, of which no more is kept."""
 
@@ -120,12 +132,29 @@ class Reply(Response):
         self._server, self._served, self._request, self._top = server, served, request, top
         self._id = bundle.spec.data.id or None
         self._rows = 0
+        self._until: float | None = None  # of an answer as a whole
         names = {"product": served.name, "version": bundle.version, "digest": bundle.manifest.digest.answers}
         super().__init__(
             headers={f"x-trunkline-{name}": value for name, value in names.items()}, media_type=wire.NDJSON
         )
         del self.headers["content-length"]
         self._start: Message = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
+
+    async def whole(self, body: bytes) -> Response:
+        """All answers at once. Raises RequestError for what can pass, so that it isn't kept, and for too many rows."""
+        limits = self._server.limits
+        reader = Lines(limits.body_bytes)
+        lines = [*reader.feed(body), *reader.end()]
+        if len(lines) > limits.rows:
+            raise wire.TooLargeError(
+                "too many rows in one call with an Idempotency-Key",
+                found=str(len(lines)),
+                wanted=f"at most {limits.rows}",
+                hint="send them in several calls, or without the key, as a stream",
+            )
+        self._until = monotonic() + limits.seconds
+        parts = [await self._answer(lines[start : start + ROWS]) for start in range(0, len(lines), ROWS)]
+        return Response(b"".join(parts), headers=dict(self.headers))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         spool = Spool()
@@ -185,24 +214,32 @@ class Reply(Response):
 
     async def _ask(self, rows: list[Any]) -> list[dict[str, Any]]:
         """Waits while the server is busy, as long as a call may take; what fails after that is said per row."""
-        until, pause = monotonic() + self._server.limits.seconds, 0.05
+        until, pause = self._until or monotonic() + self._server.limits.seconds, 0.05
         while True:
             try:
                 answers, _ = await self._server.answer(self._served, rows, self._request, self._top)
                 return answers
             except (wire.TooBusyError, wire.CallerBusyError) as error:
                 if monotonic() + pause > until:
-                    return [error_answer(_refused(error))] * len(rows)
+                    return self._failed(error, rows)
             except RequestError as error:
-                return [error_answer(_refused(error))] * len(rows)
+                return self._failed(error, rows)
             except Exception as error:  # noqa: BLE001 - the status is sent already; each row says it
                 log.error(
                     "breakage",
                     extra={"fields": {"product": self._served.name, "error": type(error).__name__}},
                 )
-                return [error_answer(broken(error))] * len(rows)
+                return self._failed(error, rows)
             await asyncio.sleep(pause)
             pause = min(2 * pause, 1.0)
+
+    def _failed(self, error: Exception, rows: list[Any]) -> list[dict[str, Any]]:
+        """What failed is each row's answer in a stream, whose status is sent already; else the call's."""
+        lacks = isinstance(error, wire.WrongRequestError) and error.where == "rows"  # a column: the rows' own fault
+        if self._until is not None and not lacks:
+            raise error
+        refused = _refused(error) if isinstance(error, RequestError) else broken(error)
+        return [error_answer(refused)] * len(rows)
 
 
 _decode: Callable[[bytes], Any] = msgspec.json.Decoder().decode

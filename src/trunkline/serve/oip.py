@@ -154,6 +154,9 @@ class OpenInference:
     async def infer(self, request: Request) -> Response:
         served = self._served(request)
         body = await self.server.body(request)
+        return await self.server.once(request, body, lambda: self._inferred(request, served, body))
+
+    async def _inferred(self, request: Request, served: Served, body: bytes) -> Response:
         length = _json_length(request, body)
         limit = self.server.limits.rows
         # the event loop is never held up for a large body

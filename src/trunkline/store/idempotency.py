@@ -19,6 +19,7 @@ from trunkline.store.tables import idempotency
 
 KEPT = timedelta(hours=24)
 _SWEEP = 500  # old records that one claim removes at most, so that none holds the store up
+_OLD_HEADERS = {"content-type": "application/json"}  # of answers that were kept without them
 _t = idempotency.c
 
 
@@ -45,6 +46,7 @@ class Kept:
 
     status: int
     body: bytes
+    headers: dict[str, str]
 
 
 class Conflict(Enum):
@@ -68,19 +70,18 @@ def claim(store: Store, call: Repeatable, now: datetime, seconds: float) -> Clai
         if row.digest != call.digest:
             return Conflict.OTHER
         if row.status is not None:
-            return Kept(row.status, row.body)
+            return Kept(row.status, row.body, row.headers or _OLD_HEADERS)
         if now < row.until <= until and not holder_is_gone(row.claim):  # an end beyond `until`: the clock was set back
             return Conflict.RUNNING
         connection.execute(update(idempotency).where(_t.id == row.id).values(claim=token, until=until))
     return Claim(token)
 
 
-def keep(store: Store, held: Claim, status: int, body: bytes) -> None:
+def keep(store: Store, held: Claim, answer: Kept) -> None:
     """Leaves the answer; nothing if the claim was taken over meanwhile. Raises StoreError."""
     with store.write() as connection:
-        connection.execute(
-            update(idempotency).where(_t.claim == held.token, _t.status.is_(None)).values(status=status, body=body)
-        )
+        own = update(idempotency).where(_t.claim == held.token, _t.status.is_(None))
+        connection.execute(own.values(vars(answer)))
 
 
 def release(store: Store, held: Claim) -> None:

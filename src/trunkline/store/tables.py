@@ -80,6 +80,7 @@ idempotency = Table(
     Column("status", Integer),
     Column("body", LargeBinary),
     Column("created", Utc, nullable=False),
+    Column("headers", JSON(none_as_null=True)),
     UniqueConstraint("organisation", "caller", "key", name="uq_idempotency_key"),
     Index("ix_idempotency_created", "created"),
 )
