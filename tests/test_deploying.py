@@ -2,13 +2,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
+from click.testing import CliRunner
 from tests.serve.parts import ToyHead, make_bundle, make_product, register
 
+from trunkline.cli import main
 from trunkline.deploying import compare, deploy, rollback, share, status
 from trunkline.errors import BundleError, GateFailed
+from trunkline.metrics.traffic import Counts
+from trunkline.shelf import Shelf
+from trunkline.views import status_text
 
 
 @pytest.fixture(autouse=True)
@@ -97,3 +103,44 @@ def test_a_share_is_written_either_way(text: str, value: float) -> None:
 def test_a_share_that_is_none() -> None:
     with pytest.raises(BundleError, match="can't be read"):
         share("some")
+
+
+def test_the_status_shows_what_is_tried_and_its_traffic(product: Path) -> None:
+    deploy(product, "v1")
+    deploy(product, "v2", canary=0.1)
+    deploy(product, "v3", shadow=True)
+    kept = Shelf(product).kept
+    counts = Counts()
+    for _ in range(2_000):
+        counts.request([{"status": "ok"}], 0.01)
+    counts.failure()
+    counts.comparison([True] * 99 + [False])
+    kept.count(kept.read().era, {"v2": counts})
+    found = status(product)
+    assert found["products"][0]["traffic"]["v2"]["error_rate"]["n"] == 2_001
+    orjson.dumps(found)
+    table, canary = status_text(found).rsplit("\n", 1)
+    assert "v2 (10%)" in table
+    assert canary.startswith("support v2, canary: 2,001 requests, 0.05% errors [0.01%, 0.28%], 99.0% agree with live [")
+    deploy(product, "v2")
+    assert status(product)["products"][0]["traffic"] == {}
+
+
+def test_the_commands_know_a_registry(product: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = f"sqlite:///{tmp_path / 'registry.db'}"
+    runner = CliRunner()
+
+    def told(*words: str) -> Any:
+        done = runner.invoke(main, [*words, "--json"])
+        assert done.exit_code == 0, done.output
+        return orjson.loads(done.stdout)
+
+    assert told("deploy", str(product), "v1", "--registry", url)["status"]["live"] == "v1"
+    assert told("status", str(product))["products"][0]["live"] is None  # the folder's own record says nothing
+    monkeypatch.setenv("TRUNKLINE_REGISTRY", url)
+    assert told("deploy", str(product), "v2")["status"]["previous"] == "v1"
+    assert told("status", str(product))["products"][0]["live"] == "v2"
+    assert told("rollback", str(product), "--reason", "slow")["live"] == "v1"
+    wrong = runner.invoke(main, ["status", str(product), "--registry", "mysql://u:secret@h/d", "--json"])
+    assert (wrong.exit_code, orjson.loads(wrong.stdout)["error"]) == (2, "StoreError")
+    assert "secret" not in wrong.output

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.serve.parts import make_bundle, make_product, register
+from tests.serve.parts import ToyHead, make_bundle, make_product, register
 
 from trunkline.bundle import Bundle, export_bundle, import_bundle
 from trunkline.errors import BundleError, BusyError, GateFailed
@@ -204,6 +205,31 @@ def test_rollback_returns_to_what_was_live_before_and_no_further(tmp_path: Path)
     assert (entry.how, entry.role, entry.version, entry.reason) == ("rollback", "live", "v1", "it was slow")
     with pytest.raises(BundleError, match="nothing to roll back to"):  # never back to the bad one by accident
         shelf.rollback()
+
+
+def test_another_bundle_under_a_deployed_version_may_not_serve(tmp_path: Path) -> None:
+    shelf = make_product(tmp_path)
+    shelf.set_live("v1")
+    shutil.rmtree(shelf.folder("v1"))
+    with pytest.raises(BundleError, match="no version 'v1' here") as lacking:
+        shelf.pin()
+    make_bundle(shelf.folder("v1"), head=ToyHead("text", [2.0, 1.0, 1.0]))
+    with pytest.raises(BundleError, match="not the bundle that was deployed") as other:
+        shelf.pin()
+    wanted = shelf.record().digest("v1")
+    assert wanted[:12] in lacking.value.wanted
+    assert other.value.wanted == f"digest {wanted[:12]}"
+    shelf.set_live("v1")  # this one is meant
+    assert shelf.pin()[0].manifest.digest.answers == shelf.record().digest("v1") != wanted
+
+
+def test_the_name_is_the_bundle_s_not_the_folder_s(tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path / "folder")
+    assert shelf.name == "folder"
+    shelf.add(lambda at, version: make_bundle(at, version, name="support"))
+    assert shelf.name == "support"
+    (shelf.folder("v1") / "manifest.json").write_bytes(b"{")
+    assert shelf.name == "folder"
 
 
 def test_a_canary_has_a_share_and_a_rollback_ends_it_first(tmp_path: Path) -> None:

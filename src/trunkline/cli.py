@@ -91,10 +91,15 @@ def _print_json(value: Any) -> None:
     click.echo(orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY).decode())
 
 
-def _product(folder: Path) -> Product:
+def registry_option(command: F) -> F:
+    told = "Address of the store that says which versions serve, for many machines; default: each folder says it."
+    return click.option("--registry", envvar="TRUNKLINE_REGISTRY", help=told)(command)
+
+
+def _product(folder: Path, registry: str | None = None) -> Product:
     from trunkline.product import Product
 
-    return Product(folder)
+    return Product(folder, registry=registry)
 
 
 def _emit(json_: bool, value: Mapping[str, Any], text: str) -> None:
@@ -166,13 +171,14 @@ def validate(folder: Path, json_: bool) -> None:
 
 @main.command()
 @FOLDER
+@registry_option
 @as_json
-def train(folder: Path, json_: bool) -> None:
+def train(folder: Path, registry: str | None, json_: bool) -> None:
     """Check, learn, prove, judge and pack. Nothing goes live by itself."""
     from trunkline.terminal import Terminal
     from trunkline.views import bundle_dict, bundle_text
 
-    bundle = _product(folder).train(progress=Terminal())
+    bundle = _product(folder, registry).train(progress=Terminal())
     _emit(json_, bundle_dict(bundle), bundle_text(bundle))
     _exit_by_gate(bundle.report)
 
@@ -249,6 +255,7 @@ def _rows(folder: Path, text: str | None, file: Path | None) -> Iterable[Mapping
 @click.option("--certificate", type=click.Path(path_type=Path), help="TLS: certificate chain, a PEM file.")
 @click.option("--key", type=click.Path(path_type=Path), help="TLS: its private key, a PEM file.")
 @click.option("--store", help="Address of the store of keys; default: the one in FOLDER, if there is one.")
+@registry_option
 @as_json
 def serve(
     folder: Path,
@@ -258,12 +265,13 @@ def serve(
     certificate: Path | None,
     key: Path | None,
     store: str | None,
+    registry: str | None,
     json_: bool,
 ) -> None:
     """Serve every product below FOLDER: API, docs at /docs."""
     from trunkline.serve.run import serve as run
 
-    run(folder, host, port, workers, certificate, key, store, as_json=json_)
+    run(folder, host, port, workers, certificate, key, store, registry, as_json=json_)
 
 
 @main.command()
@@ -272,16 +280,23 @@ def serve(
 @click.option("--canary", metavar="SHARE", help="Only for a share of the end users, like 10%.")
 @click.option("--shadow", is_flag=True, help="Ask it too and compare; its answers are never returned.")
 @click.option("--override", metavar="REASON", help="Deploy although the gate failed; kept on record.")
+@registry_option
 @as_json
 def deploy(
-    folder: Path, version: str | None, canary: str | None, shadow: bool, override: str | None, json_: bool
+    folder: Path,
+    version: str | None,
+    canary: str | None,
+    shadow: bool,
+    override: str | None,
+    registry: str | None,
+    json_: bool,
 ) -> None:
     """Name the bundle that serves: VERSION, or the newest. A running server follows within seconds."""
     from trunkline import deploying
 
     _product(folder)
     share = deploying.share(canary) if canary is not None else None
-    done = deploying.deploy(folder, version, canary=share, shadow=shadow, override=override)
+    done = deploying.deploy(folder, version, canary=share, shadow=shadow, override=override, registry=registry)
     _emit(json_, done, f"{done['version']} is {done['role']}; a running server follows within seconds")
 
 
@@ -289,24 +304,26 @@ def deploy(
 @FOLDER
 @click.option("--shadow", is_flag=True, help="Only end the shadow; what is live stays.")
 @click.option("--reason", default="", help="Kept on record.")
+@registry_option
 @as_json
-def rollback(folder: Path, shadow: bool, reason: str, json_: bool) -> None:
+def rollback(folder: Path, shadow: bool, reason: str, registry: str | None, json_: bool) -> None:
     """End a canary; without one, return to what was live before."""
     from trunkline import deploying
 
-    done = deploying.rollback(folder, reason, shadow)
+    done = deploying.rollback(folder, reason, shadow, registry)
     _emit(json_, done, f"{done['live']} is live; a running server follows within seconds")
 
 
 @main.command()
 @click.argument("folder", type=click.Path(path_type=Path), default=".")
+@registry_option
 @as_json
-def status(folder: Path, json_: bool) -> None:
-    """What serves in every product at or below FOLDER, and the newest changes."""
+def status(folder: Path, registry: str | None, json_: bool) -> None:
+    """What serves in every product at or below FOLDER, what its traffic measured, and the newest changes."""
     from trunkline import deploying
     from trunkline.views import status_text
 
-    found = deploying.status(folder)
+    found = deploying.status(folder, registry)
     _emit(json_, found, status_text(found))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from trunkline.errors import TrunklineError
 from trunkline.init import TEMPLATES, init_from_template
 from trunkline.product import Product
 from trunkline.proof import Report
+from trunkline.store.place import REGISTRY
 from trunkline.terminal import SILENT, Progress
 
 SENTENCES = (
@@ -71,7 +73,9 @@ def server(folder: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     command = [sys.executable, "-m", "trunkline", "serve", str(folder), "--port", "0"]
     log = folder / "server.log"  # a file, since a pipe that nobody reads fills up and stops the server
     with log.open("w+", encoding="utf-8") as out:
-        process = subprocess.Popen(command, stderr=out)
+        # What was just trained is live by its own folders, whatever a company's registry says.
+        own = {name: value for name, value in os.environ.items() if name != REGISTRY}
+        process = subprocess.Popen(command, stderr=out, env=own)
         try:
             yield _base_url(process, log), process
         finally:

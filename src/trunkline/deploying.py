@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ from trunkline.bundle import Bundle
 from trunkline.errors import BundleError, TrunklineError
 from trunkline.record import Record
 from trunkline.serve.opening import find_products, is_bundle
+from trunkline.serve.places import Places
 from trunkline.shelf import Shelf
+from trunkline.store.place import registry_at
 
 SHOWN = 5  # changes in a status, the newest last
 
@@ -24,15 +27,18 @@ def deploy(
     canary: float | None = None,
     shadow: bool = False,
     override: str | None = None,
+    registry: str | None = None,
 ) -> dict[str, Any]:
-    """Give a version (the newest) a role on a product's shelf: live, canary for a share of the users, or shadow.
+    """Give a version (the newest) of a product a role: live, canary for a share of the users, or shadow.
 
-    override: the reason to serve a bundle whose gate failed. {"version", "role", "status"}. A running server
-    follows within a second or two. Raises GateFailed, BundleError.
+    override: the reason to serve a bundle whose gate failed. registry: address of the store whose catalog says what
+    serves, instead of the folder. {"version", "role", "status"}. A running server follows within a second or two.
+    Raises GateFailed, BundleError, StoreError.
     """
     if canary is not None and shadow:
         raise BundleError("a version is either canary or shadow", where=str(product), hint="leave one out")
-    shelf, forced = Shelf(product), override is not None
+    places, forced = Places(registry_at(registry)), override is not None
+    shelf = places.shelf(product)
     if canary is not None:
         bundle = shelf.set_canary(canary, version, forced, override)
     elif shadow:
@@ -40,28 +46,37 @@ def deploy(
     else:
         bundle = shelf.set_live(version, forced, override)
     role = "canary" if canary is not None else "shadow" if shadow else "live"
-    return {"version": bundle.version, "role": role, "status": _one(product)}
+    return {"version": bundle.version, "role": role, "status": _one(places, product)}
 
 
-def rollback(product: Path, reason: str = "", shadow: bool = False) -> dict[str, Any]:
+def rollback(
+    product: Path, reason: str = "", shadow: bool = False, registry: str | None = None
+) -> dict[str, Any]:
     """Return to what was live before; a canary ends first. shadow: only end the shadow. {"live", "status"}.
 
-    Raises BundleError, GateFailed.
+    Raises BundleError, GateFailed, StoreError.
     """
-    shelf = Shelf(product)
+    places = Places(registry_at(registry))
+    shelf = places.shelf(product)
     live = shelf.end_shadow(reason) if shadow else shelf.rollback(reason)
-    return {"live": live.version, "status": _one(product)}
+    return {"live": live.version, "status": _one(places, product)}
 
 
-def status(folder: Path) -> dict[str, Any]:
-    """{"products": [...]}: what serves in each product at or below a folder, by the record on disk, and its
-    newest changes. A product whose record can't be read has an `error` in place of them.
+def status(folder: Path, registry: str | None = None) -> dict[str, Any]:
+    """{"products": [...]}: what should serve in each product at or below a folder, its newest changes, and what its
+    traffic measured since the last of them, by version. A product whose record can't be read, or that only the
+    registry knows, has an `error` in place of them.
 
-    Raises BundleError where there is no product.
+    Raises BundleError where there is no product, StoreError.
     """
     if not folder.is_dir():
         raise BundleError("there is no such folder", where=str(folder))
-    found = [_one(product) for product in find_products(folder)]
+    opened = registry_at(registry, keep_open=True)
+    with closing(opened) if opened is not None else nullcontext():
+        places = Places(opened)
+        found = [_one(places, product) for product in find_products(folder)]
+        absent = places.absent([one["product"] for one in found])
+        found += [{"product": name, "folder": None, "error": error.as_dict()} for name, error in absent.items()]
     if not found:
         raise BundleError(
             "there is no product here", where=str(folder), wanted="folders with product.toml", hint="trunkline init"
@@ -96,15 +111,19 @@ def share(text: str) -> float:
     return value / 100 if text.strip().endswith("%") else value
 
 
-def _one(folder: Path) -> dict[str, Any]:
-    if is_bundle(folder):
+def _one(places: Places, folder: Path) -> dict[str, Any]:
+    if is_bundle(folder) and places.registry is None:
         bundle = Bundle.open(folder, verify=False)
         return {"product": bundle.name, "folder": str(folder), "live": bundle.version, "versions": [bundle.version]}
-    shelf = Shelf(folder)
+    shelf = places.shelf(folder)
+    named = {"product": shelf.name, "folder": str(folder)}
     try:
-        return {"product": folder.name, "folder": str(folder), "versions": shelf.versions(), **_roles(shelf.record())}
+        record = shelf.record()
+        traffic = shelf.kept.count(record.era, {}) or {}
     except TrunklineError as error:
-        return {"product": folder.name, "folder": str(folder), "error": error.as_dict()}
+        return {**named, "error": error.as_dict()}
+    measured = {version: counts.as_dict() for version, counts in traffic.items()}
+    return {**named, "versions": shelf.versions(), **_roles(record), "traffic": measured}
 
 
 def _roles(record: Record) -> Mapping[str, Any]:

@@ -16,11 +16,11 @@ from pathlib import Path, PurePosixPath
 from trunkline.errors import BusyError, DataError, TrunklineError
 
 
-def write_atomic(path: Path, data: bytes) -> None:
+def write_atomic(path: Path, data: bytes, durable: bool = True) -> None:
     """Write `data` to `path` so that a reader sees the old file or the new one, never a part.
 
-    Missing parent folders are made. Raises TrunklineError naming the file (disk full, no permission);
-    the temporary file is removed then, and also on Ctrl-C.
+    Missing parent folders are made. durable: it also survives a power cut, for some milliseconds. Raises
+    TrunklineError naming the file (disk full, no permission); the temporary file is removed then, and also on Ctrl-C.
     """
     temp = _sibling(path)
     try:
@@ -28,9 +28,11 @@ def write_atomic(path: Path, data: bytes) -> None:
         with temp.open("xb") as file:
             file.write(data)
             file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
         os.replace(temp, path)
-        _sync(path.parent)
+        if durable:
+            _sync(path.parent)
     except OSError as error:
         _remove(temp)
         raise _cannot_write(path, error) from error
@@ -91,6 +93,28 @@ def folder_lock(folder: Path, what: str) -> Iterator[None]:
         yield
     finally:
         _remove(holder)
+        lock.release()
+
+
+@contextmanager
+def turn(file: Path, seconds: float) -> Iterator[None]:
+    """Wait for one's turn among the processes that lock this file, each for a moment.
+
+    Raises BusyError where it doesn't come within `seconds`, TrunklineError where the file can't be made.
+    """
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(file, timeout=seconds)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire(poll_interval=0.005)
+    except Timeout:
+        raise BusyError("another process holds this file", where=str(file), hint="try again") from None
+    except OSError as error:
+        raise _cannot_write(file, error) from error
+    try:
+        yield
+    finally:
         lock.release()
 
 

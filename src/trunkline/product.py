@@ -13,6 +13,7 @@ from trunkline.desk import Desk
 from trunkline.errors import BundleError, DataError
 from trunkline.shelf import Shelf
 from trunkline.spec import Spec, load_spec
+from trunkline.store.place import registry_at
 from trunkline.terminal import SILENT, Progress
 from trunkline.types import DataReport, Row
 
@@ -23,12 +24,12 @@ class Product:
     """A product and its bundles. Making one reads nothing.
 
     folder: where product.toml lies. desk: where compute comes from; products that share a desk
-    share its loaded trunks.
+    share its loaded trunks. registry: address of the store that says which version serves, if not the folder.
     """
 
-    def __init__(self, folder: str | Path, desk: Desk | None = None) -> None:
+    def __init__(self, folder: str | Path, desk: Desk | None = None, registry: str | None = None) -> None:
         self.folder = Path(folder)
-        self._desk = desk
+        self._desk, self._registry = desk, registry
 
     @cached_property
     def spec(self) -> Spec:
@@ -42,7 +43,8 @@ class Product:
     @property
     def shelf(self) -> Shelf:
         """The bundles beside the product, and which of them serves."""
-        return Shelf(self.folder)
+        shelf, registry = Shelf(self.folder), registry_at(self._registry)
+        return shelf if registry is None else Shelf(self.folder, registry.of(shelf.name))
 
     def validate(self, progress: Progress = SILENT) -> DataReport:
         """Check spec and rows; nothing is trained. Raises SpecError, DataError."""
@@ -128,7 +130,7 @@ class Product:
     def _line(self, progress: Progress) -> Any:
         from trunkline.train import Line
 
-        return Line(self.spec, self.folder, self.desk, progress)
+        return Line(self.spec, self.folder, self.desk, progress, kept=self.shelf.kept)
 
 
 def import_product(file: Path, into: Path) -> tuple[Path, Bundle]:

@@ -1,17 +1,22 @@
-"""shelf.json: which versions of a product serve, and every change of it."""
+"""Which versions of a product serve, and every change of it.
+
+A record is kept in a file beside its product (`recordfile`) or, for servers on several machines, in the catalog
+table of a store (`store.catalog`). Both are a `Kept`; all rules of what may serve are `shelf`'s.
+"""
 
 from __future__ import annotations
 
 import getpass
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Literal, TypeAlias
+from functools import reduce
+from typing import Literal, Protocol, TypeAlias
 
 import msgspec
 from msgspec import Struct
 
 from trunkline.bundle import Bundle
-from trunkline.errors import BundleError
+from trunkline.metrics.traffic import Counts, Plain
 
 FORMAT = 2
 
@@ -33,6 +38,12 @@ class Deployment(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=
     how: How = "deploy"
     share: float | None = None  # of a canary
     figures: dict[str, float] = {}  # what an automatic change was decided by
+    digest: str = ""  # the bundle's `answers` digest; older records don't know it
+
+    @property
+    def ends(self) -> bool:
+        """Is the version a canary or shadow no longer?"""
+        return self.how == "rollback" and self.role != "live"
 
 
 class Canary(Struct, frozen=True, forbid_unknown_fields=True):
@@ -43,7 +54,7 @@ class Canary(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Record(Struct, frozen=True, forbid_unknown_fields=True):
-    """shelf.json. `previous` is what was live before, if that is known and wasn't returned to."""
+    """`previous` is what was live before, if that is known and wasn't returned to."""
 
     format: int = FORMAT
     next: int = 1
@@ -57,33 +68,123 @@ class Record(Struct, frozen=True, forbid_unknown_fields=True):
         """Was a reason recorded to let it serve although its gate failed?"""
         return any(entry.version == version and entry.override for entry in self.deployments)
 
+    def digest(self, version: str) -> str:
+        """Of the bundle that was meant when the version last took a role; "" where that isn't known."""
+        taken = (entry for entry in reversed(self.deployments) if not entry.ends)
+        return next((entry.digest for entry in taken if entry.version == version), "")
+
+    @property
+    def era(self) -> str:
+        """Another one after every change: what traffic measured belongs to one era."""
+        return era(len(self.deployments), self.deployments[-1].when) if self.deployments else ""
+
     def is_canary(self, version: str) -> bool:
         return self.canary is not None and self.canary.version == version
 
-    def with_canary(self, canary: Canary) -> Record:
-        shadow = None if self.shadow == canary.version else self.shadow
-        return msgspec.structs.replace(self, canary=canary, shadow=shadow)
+    def holder(self, role: Role) -> str | None:
+        """The version in a role."""
+        if role == "canary":
+            return self.canary.version if self.canary is not None else None
+        return self.live if role == "live" else self.shadow
 
-    def with_shadow(self, version: str) -> Record:
-        canary = None if self.is_canary(version) else self.canary
-        return msgspec.structs.replace(self, canary=canary, shadow=version)
+    def after(self, entry: Deployment) -> Record:
+        """The record with one more change. A version has one role; what was live is remembered."""
+        changed = msgspec.structs.replace(self, deployments=(*self.deployments, entry))
+        if entry.role == "live":
+            return changed._goes_live(entry)
+        if entry.ends:
+            return msgspec.structs.replace(changed, **{entry.role: None})
+        if entry.role == "canary":
+            shadow = None if self.shadow == entry.version else self.shadow
+            return msgspec.structs.replace(changed, canary=Canary(entry.version, entry.share or 0.0), shadow=shadow)
+        canary = None if self.is_canary(entry.version) else self.canary
+        return msgspec.structs.replace(changed, canary=canary, shadow=entry.version)
 
-    def without_canary(self) -> Record:
-        return msgspec.structs.replace(self, canary=None)
-
-    def goes_live(self, version: str) -> Record:
-        """What was live is remembered; roles beside the new one end where they make no sense any longer."""
+    def _goes_live(self, entry: Deployment) -> Record:
+        """Roles beside the new one end where they make no sense any longer."""
+        previous = self.live if self.live != entry.version else self.previous
         return msgspec.structs.replace(
             self,
-            live=version,
-            previous=self.live if self.live != version else self.previous,
+            live=entry.version,
+            # None is left to return to: a second rollback in haste must not bring the bad version back.
+            previous=None if entry.how == "rollback" else previous,
             canary=None,
-            shadow=None if self.shadow == version else self.shadow,
+            shadow=None if self.shadow == entry.version else self.shadow,
         )
 
 
+def record_of(changes: Iterable[Deployment]) -> Record:
+    """What serves after all these changes, the oldest first."""
+    return reduce(Record.after, changes, Record())
+
+
+def era(changes: int, newest: str) -> str:
+    """The name of an era: how many changes there were, and when the newest was."""
+    return f"{changes} {newest}"
+
+
+class Tally(Struct, frozen=True, forbid_unknown_fields=True):
+    """What all processes together counted since an era began, by version."""
+
+    era: str = ""
+    versions: dict[str, Plain] = {}
+
+    def of(self, era: str) -> dict[str, Counts]:
+        """Nothing where it is of another era."""
+        return {version: Counts.of_plain(plain) for version, plain in self.versions.items()} if era == self.era else {}
+
+
+def tallied(era: str, sums: Mapping[str, Counts]) -> Tally:
+    return Tally(era, {version: counts.plain() for version, counts in sums.items()})
+
+
+def added(known: Mapping[str, Counts], more: Mapping[str, Counts]) -> dict[str, Counts]:
+    """The sums, version by version; `known` is used up."""
+    sums = dict(known)
+    for version, counts in more.items():
+        sums.setdefault(version, Counts()).add(counts)
+    return sums
+
+
+Holds: TypeAlias = Callable[[Record], bool]
+
+
+def always(record: Record) -> bool:
+    return True
+
+
+class Kept(Protocol):
+    """Where a product's record is kept, and what its traffic measured. Any number of processes may use it at once."""
+
+    @property
+    def where(self) -> str:
+        """For messages."""
+        ...
+
+    def read(self) -> Record:
+        """The record as it stands, an empty one before the first change. Raises TrunklineError."""
+        ...
+
+    def change(self, entry: Deployment, holds: Holds = always) -> bool:
+        """Write one change down, unless the record as it stands then doesn't hold; whether it was written.
+
+        Raises TrunklineError, BusyError.
+        """
+        ...
+
+    def count(self, era: str, more: Mapping[str, Counts]) -> Mapping[str, Counts] | None:
+        """Add what this process counted in an era, and give the sums of all; None where another era has begun,
+        and then nothing is kept. Versions without any count are left out. Raises TrunklineError, BusyError."""
+        ...
+
+
 def entry_of(
-    bundle: Bundle, role: Role, reason: str, figures: Mapping[str, float] | None = None, how: How = "deploy"
+    bundle: Bundle,
+    role: Role,
+    reason: str,
+    figures: Mapping[str, float] | None = None,
+    how: How = "deploy",
+    share: float | None = None,
 ) -> Deployment:
     """The entry for a change of this moment, by the user of this process."""
     return Deployment(
@@ -95,42 +196,10 @@ def entry_of(
         reason=reason,
         role=role,
         how=how,
+        share=share,
         figures=dict(figures or {}),
+        digest=bundle.manifest.digest.answers,
     )
-
-
-class _Numbered(Struct):
-    format: int = 1
-
-
-def decode(content: bytes, where: str, remedy: str) -> Record:
-    """A record of any known format, in the present one. Raises BundleError; `remedy` is the command that
-    names again what serves."""
-    try:
-        number = msgspec.json.decode(content, type=_Numbered).format
-        if number > FORMAT:
-            raise BundleError(
-                "the shelf was written by a newer Trunkline",
-                where=where,
-                found=f"format {number}",
-                wanted=f"format {FORMAT} or older",
-                hint="upgrade Trunkline",
-            )
-        record = msgspec.json.decode(content, type=Record)
-    except msgspec.DecodeError as error:
-        raise BundleError(
-            "the shelf's record is damaged",
-            where=where,
-            found=str(error),
-            hint=f"restore it, or remove it and name what serves again: {remedy}; the bundles stay as they are",
-        ) from None
-    return _from_one(record) if record.format < FORMAT else record
-
-
-def _from_one(record: Record) -> Record:
-    """Format 1 knew only what is live; what was live before stands in its deployments."""
-    others = (entry.version for entry in reversed(record.deployments) if entry.version != record.live)
-    return msgspec.structs.replace(record, format=FORMAT, previous=next(others, None))
 
 
 def _who() -> str:

@@ -1,8 +1,9 @@
 """The bundles beside a product: `<product>/bundles/v1, v2, ...` and which of them serves.
 
-shelf.json (`record.Record`) says what is live, canary, shadow and what was live before, with a record of
-every change. Training only adds; what serves changes by `set_live`, `set_canary`, `set_shadow`, `promote`
-and `rollback` alone.
+The record (`record.Record`) says what is live, canary, shadow and what was live before, with every change. It is
+kept in shelf.json beside the bundles, or elsewhere for several machines; names of new versions are always given
+by the file. Training only adds; what serves changes by `set_live`, `set_canary`, `set_shadow`, `promote` and
+`rollback` alone.
 """
 
 from __future__ import annotations
@@ -10,26 +11,29 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
 from pathlib import Path
 
 import msgspec
 
-from trunkline.bundle import Bundle
+from trunkline.bundle import Bundle, product_in
 from trunkline.errors import BundleError, GateFailed, nearest
-from trunkline.files import folder_lock, write_atomic
-from trunkline.record import Canary, Deployment, Record, Role, decode, entry_of
+from trunkline.record import Kept, Record, entry_of
+from trunkline.recordfile import RecordFile
 
 _VERSION = re.compile(r"v([1-9][0-9]{0,8})")
 
 
 class Shelf:
-    """The versions of one product. Making a Shelf reads and writes nothing."""
+    """The versions of one product. Making a Shelf reads and writes nothing.
 
-    def __init__(self, product: Path) -> None:
+    kept: where its record is, if not in shelf.json.
+    """
+
+    def __init__(self, product: Path, kept: Kept | None = None) -> None:
         self.product = Path(product)
         self.home = self.product / "bundles"
-        self._file = self.home / "shelf.json"
+        self._file = RecordFile(self.product)
+        self.kept: Kept = kept or self._file
 
     def versions(self) -> list[str]:
         """Oldest first."""
@@ -37,6 +41,12 @@ class Shelf:
             return []
         names = (entry.name for entry in self.home.iterdir() if entry.is_dir())
         return sorted((name for name in names if _VERSION.fullmatch(name)), key=_number)
+
+    @property
+    def name(self) -> str:
+        """The product's, by its newest bundle; without a bundle the folder's."""
+        newest = self.latest()
+        return (newest and product_in(self.folder(newest))) or self.product.resolve().name
 
     def latest(self) -> str | None:
         versions = self.versions()
@@ -60,23 +70,12 @@ class Shelf:
         return Bundle.open(self.folder(version), verify)
 
     def record(self) -> Record:
-        """shelf.json as it stands. Raises BundleError if it is damaged or of a newer format."""
-        try:
-            content = self._file.read_bytes()
-        except FileNotFoundError:
-            return Record(next=_after(self.versions()))
-        except OSError as error:
-            raise BundleError(
-                "the shelf's record can't be read", where=str(self._file), found=error.strerror or str(error)
-            ) from None
-        remedy = f"trunkline deploy {self.product} {self.latest() or 'VERSION'}"
-        return decode(content, str(self._file), remedy)
+        """As it stands. Raises BundleError if it is damaged or of a newer format, StoreError."""
+        return self.kept.read()
 
     def check(self) -> None:
-        """What training will need in the end: the record, and the bundle that serves, whole.
-
-        Raises BundleError with a remedy, so that minutes of learning aren't lost on it.
-        """
+        """What training will need in the end: the record, and the bundle that serves, whole. Raises BundleError
+        with a remedy, so that minutes of learning aren't lost on it."""
         if self.home.exists() and not self.home.is_dir():
             raise BundleError("there is a file in the bundles' place", where=str(self.home), hint="move it away")
         live = self.live()
@@ -91,15 +90,15 @@ class Shelf:
                 found=error.found,
                 wanted=error.wanted,
                 hint=f"restore it, or let another version serve (trunkline deploy {self.product} VERSION), "
-                f"or remove {self._file} so that none does",
+                f"or remove it from {self.kept.where} so that none does",
             ) from None
 
     def reserve(self) -> str:
         """The next version's name. A number is given once, even if nothing comes of it."""
-        with self._locked():
-            record = self.record()
+        with self._file.locked():
+            record = self._file.read()
             number = max(record.next, _after(self.versions()))
-            self._write(msgspec.structs.replace(record, next=number + 1))
+            self._file.write(msgspec.structs.replace(record, next=number + 1))
         return f"v{number}"
 
     def add(self, make: Callable[[Path, str], Bundle]) -> Bundle:
@@ -113,28 +112,25 @@ class Shelf:
         Raises BundleError where that version is taken or isn't a version's name.
         """
         number, target = _number(bundle.version), self.folder(bundle.version)
-        with self._locked():
+        with self._file.locked():
             if target.exists():
                 raise BundleError(
                     f"version {bundle.version} is there already",
                     where=str(target),
                     hint="it is never replaced; export the bundle from a newer version",
                 )
-            record = self.record()
+            record = self._file.read()
             bundle.folder.rename(target)
-            self._write(msgspec.structs.replace(record, next=max(record.next, number + 1)))
+            self._file.write(msgspec.structs.replace(record, next=max(record.next, number + 1)))
         return Bundle.open(target)
 
-    def set_live(
-        self, version: str | None = None, override: bool = False, reason: str | None = None
-    ) -> Bundle:
+    def set_live(self, version: str | None = None, override: bool = False, reason: str | None = None) -> Bundle:
         """Make a version (the newest if not named) the one that serves, on record; a canary ends with it.
 
-        Raises GateFailed for a bundle whose gate failed, unless overridden with a reason, and
-        BundleError for one that is missing or damaged.
+        Raises GateFailed unless the bundle passed or is overridden with a reason, BundleError, StoreError.
         """
-        bundle, entry = self._allowed(version, "live", override, reason)
-        self._change(entry, lambda record: record.goes_live(bundle.version))
+        bundle = self._allowed(version, override, reason)
+        self.kept.change(entry_of(bundle, "live", reason or ""))
         return bundle
 
     def set_canary(
@@ -144,29 +140,27 @@ class Shelf:
         where nothing is live or the version can't answer the live one's rows."""
         if not 0 < share < 1:
             raise BundleError("a canary's share lies between 0 and 100 %", found=f"{share:.0%}", hint="--canary 10%")
-        bundle, entry = self._allowed(version, "canary", override, reason)
+        bundle = self._allowed(version, override, reason)
         self._beside_live(bundle)
-        entry = msgspec.structs.replace(entry, share=share)
-        canary = Canary(bundle.version, share)
-        self._change(entry, lambda record: record.with_canary(canary))
+        self.kept.change(entry_of(bundle, "canary", reason or "", share=share))
         return bundle
 
     def set_shadow(self, version: str | None = None, override: bool = False, reason: str | None = None) -> Bundle:
         """Let a version answer the live one's rows unseen. Raises as `set_canary`."""
-        bundle, entry = self._allowed(version, "shadow", override, reason)
+        bundle = self._allowed(version, override, reason)
         self._beside_live(bundle)
-        self._change(entry, lambda record: record.with_shadow(bundle.version))
+        self.kept.change(entry_of(bundle, "shadow", reason or ""))
         return bundle
 
     def promote(self, version: str, reason: str, figures: Mapping[str, float]) -> bool:
         """The server's own: a canary goes live by what was measured. False where it is the canary no longer."""
         entry = entry_of(self.open(version), "live", reason, figures, how="promote")
-        return self._change(entry, lambda record: record.goes_live(version) if record.is_canary(version) else None)
+        return self.kept.change(entry, lambda record: record.is_canary(version))
 
     def withdraw(self, version: str, reason: str, figures: Mapping[str, float]) -> bool:
         """The server's own: a canary ends by what was measured. False where it is the canary no longer."""
         entry = entry_of(self.open(version, verify=False), "canary", reason, figures, how="rollback")
-        return self._change(entry, lambda record: record.without_canary() if record.is_canary(version) else None)
+        return self.kept.change(entry, lambda record: record.is_canary(version))
 
     def rollback(self, reason: str = "") -> Bundle:
         """Return to what was live before, in one step: a canary ends, or else the previous version serves again.
@@ -177,30 +171,25 @@ class Shelf:
         record = self.record()
         if record.canary is not None:
             live = self.open(record.live or "")
-            entry = entry_of(self.open(record.canary.version, verify=False), "canary", reason, how="rollback")
-            self._change(entry, lambda record: record.without_canary())
+            self.kept.change(entry_of(self.open(record.canary.version, verify=False), "canary", reason, how="rollback"))
             return live
         if record.previous is None:
             raise BundleError(
                 "there is nothing to roll back to",
-                where=str(self._file),
+                where=self.kept.where,
                 wanted="a version that was live before",
                 hint=f"trunkline deploy {self.product} VERSION; known: {', '.join(self.versions())}",
             )
         previous = self.served(record.previous, record)
-        entry = entry_of(previous, "live", reason, how="rollback")
-        # None is left to return to: a second rollback in haste must not bring the bad version back.
-        version = previous.version
-        self._change(entry, lambda record: msgspec.structs.replace(record.goes_live(version), previous=None))
+        self.kept.change(entry_of(previous, "live", reason, how="rollback"))
         return previous
 
     def end_shadow(self, reason: str = "") -> Bundle:
         """Ask the shadow no more; what is live stays. The bundle that serves. Raises BundleError without one."""
         record = self.record()
         if record.shadow is None:
-            raise BundleError("there is no shadow", where=str(self._file), hint="trunkline status")
-        entry = entry_of(self.open(record.shadow, verify=False), "shadow", reason, how="rollback")
-        self._change(entry, lambda record: msgspec.structs.replace(record, shadow=None))
+            raise BundleError("there is no shadow", where=self.kept.where, hint="trunkline status")
+        self.kept.change(entry_of(self.open(record.shadow, verify=False), "shadow", reason, how="rollback"))
         return self.open(record.live or "")
 
     def pin(self, verify: bool = True) -> tuple[Bundle, bool]:
@@ -225,7 +214,7 @@ class Shelf:
 
     def prune(self, keep: int) -> list[str]:
         """Remove all but the newest `keep` versions and those that serve or served before; what was removed."""
-        with self._locked():
+        with self._file.locked():
             record = self.record()
             canary = record.canary and record.canary.version
             spared = {*self.versions()[-keep:], record.live, record.previous, record.shadow, canary}
@@ -240,26 +229,31 @@ class Shelf:
     def _newest(self) -> str:
         newest = self.latest()
         if newest is None:
-            raise BundleError(
-                "the product has no bundle yet", where=str(self.product), hint="trunkline train"
-            )
+            raise BundleError("the product has no bundle yet", where=str(self.product), hint="trunkline train")
         return newest
 
     def served(self, version: str, record: Record, verify: bool = True) -> Bundle:
-        """A version that may serve: it passed, or was overridden on record. Raises GateFailed, BundleError."""
+        """A version that may serve: the bundle that was meant, which passed or was overridden on record.
+
+        Raises GateFailed, BundleError.
+        """
+        wanted, folder = record.digest(version), self.folder(version)
+        if wanted and not folder.is_dir():
+            raise _not_meant(f"the product has no version {version!r} here", folder, "", wanted)
         bundle = self.open(version, verify)
+        found = bundle.manifest.digest.answers
+        if wanted not in ("", found):
+            raise _not_meant(f"{version} here is not the bundle that was deployed", folder, f"digest {found[:12]}", wanted)
         if not bundle.manifest.passed and not record.overridden(version):
             raise _gate_failed(bundle)
         return bundle
 
-    def _allowed(
-        self, version: str | None, role: Role, override: bool, reason: str | None
-    ) -> tuple[Bundle, Deployment]:
-        """A verified bundle that may take a role, and the entry for the record."""
+    def _allowed(self, version: str | None, override: bool, reason: str | None) -> Bundle:
+        """A verified bundle that may take a role."""
         bundle = self.open(version or self._newest())
         if not bundle.manifest.passed and not (override and reason):
             raise _gate_failed(bundle)
-        return bundle, entry_of(bundle, role, reason or "")
+        return bundle
 
     def _beside_live(self, bundle: Bundle) -> None:
         """A canary or a shadow is sent the rows that were written for the live version."""
@@ -267,7 +261,7 @@ class Shelf:
         if live is None or live == bundle.version:
             raise BundleError(
                 f"{bundle.version} has no other live version beside it",
-                where=str(self._file),
+                where=self.kept.where,
                 hint=f"trunkline deploy {self.product} VERSION first, without --canary or --shadow",
             )
         spec = self.open(live, verify=False).spec
@@ -281,19 +275,10 @@ class Shelf:
                 hint="deploy it at once, or give it another name",
             )
 
-    def _change(self, entry: Deployment, edit: Callable[[Record], Record | None]) -> bool:
-        """Write what `edit` makes of the record as it stands, with the entry; False where it makes nothing."""
-        with self._locked():
-            changed = edit(self.record())
-            if changed is not None:
-                self._write(msgspec.structs.replace(changed, deployments=(*changed.deployments, entry)))
-        return changed is not None
 
-    def _locked(self) -> AbstractContextManager[None]:
-        return folder_lock(self.home, "changing what serves")
-
-    def _write(self, record: Record) -> None:
-        write_atomic(self._file, msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n")
+def _not_meant(what: str, folder: Path, found: str, wanted: str) -> BundleError:
+    remedy = "bring the bundle that was deployed here (trunkline export, import), or deploy another"
+    return BundleError(what, where=str(folder), found=found, wanted=f"digest {wanted[:12]}", hint=remedy)
 
 
 def _gate_failed(bundle: Bundle) -> GateFailed:

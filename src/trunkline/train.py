@@ -36,6 +36,7 @@ from trunkline.proof import (
     render_card,
     render_html,
 )
+from trunkline.record import Kept
 from trunkline.shelf import Shelf
 from trunkline.spec import Spec
 from trunkline.tasks import TASKS
@@ -77,6 +78,11 @@ class Line:
     desk: Desk
     progress: Progress = SILENT
     networks: Mapping[str, OwnNetwork] = field(default_factory=dict)  # that only this product has
+    kept: Kept | None = None  # where the product's record is, if not beside it
+
+    @property
+    def shelf(self) -> Shelf:
+        return Shelf(self.folder, self.kept)
 
     @property
     def task(self) -> Task:
@@ -94,7 +100,7 @@ def train(line: Line) -> Bundle:
     SpecError, TrainError, TrunkError, or BusyError while another training runs in the folder.
     """
     with folder_lock(line.folder / WORK, "training"):
-        watch, shelf = Stopwatch(), Shelf(line.folder)
+        watch, shelf = Stopwatch(), line.shelf
         shelf.check()
         line = replace(line, networks=own_networks(line.spec, line.folder))
         checked = check(line)
@@ -274,7 +280,7 @@ def baselines(
 
 def live_prediction(line: Line, test: Examples) -> Prediction | None:
     """What the serving bundle answers on the same rows; None without one or with other labels."""
-    shelf = Shelf(line.folder)
+    shelf = line.shelf
     version = shelf.live()
     if version is None:
         return None

@@ -176,14 +176,27 @@ def _plain(value: Any) -> Any:
 
 
 def status_text(found: Mapping[str, Any]) -> str:
-    """One line a product: who is live, who is tried."""
-    rows = []
+    """One line a product: who is live, who is tried; then a line for each version that is tried, and its traffic."""
+    rows, measured = [], []
     for one in found["products"]:
-        canary = one.get("canary")
+        canary, shadow = one.get("canary"), one.get("shadow")
         tried = f"{canary['version']} ({canary['share']:.0%})" if canary else ""
         said = one["error"]["what"] if "error" in one else ", ".join(one["versions"])
-        rows.append([one["product"], one.get("live") or "-", tried, one.get("shadow") or "", said])
-    return table(["product", "live", "canary", "shadow", "versions"], rows)
+        rows.append([one["product"], one.get("live") or "-", tried, shadow or "", said])
+        for role, version in (("canary", canary and canary["version"]), ("shadow", shadow)):
+            if version in one.get("traffic", {}):
+                measured.append(f"{one['product']} {version}, {role}: {_traffic(one['traffic'][version])}")
+    return "\n".join([table(["product", "live", "canary", "shadow", "versions"], rows), *measured])
+
+
+def _traffic(counts: Mapping[str, Any]) -> str:
+    errors, agreement = counts["error_rate"], counts["agreement"]
+    parts = [f"{counts['requests']:,} requests"]
+    if errors is not None:
+        parts.append(f"{errors['value']:.2%} errors [{errors['low']:.2%}, {errors['high']:.2%}]")
+    if agreement is not None:
+        parts.append(f"{agreement['value']:.1%} agree with live [{agreement['low']:.1%}, {agreement['high']:.1%}]")
+    return ", ".join(parts)
 
 
 def compare_text(found: Mapping[str, Any]) -> str:

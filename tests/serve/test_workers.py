@@ -21,6 +21,8 @@ import httpx
 import pytest
 from tests.serve.parts import ToyHead, make_product
 
+from trunkline.deploying import status
+
 ROOT = Path(__file__).parents[2]
 HEAVY = ("numpy", "starlette", "uvicorn", "orjson", "msgspec", "asyncio", "trunkline.bundle")
 LOST = (httpx.RemoteProtocolError, httpx.ReadError)  # the call was in the hands of what was killed
@@ -266,3 +268,60 @@ def test_a_second_server_on_the_port_is_refused(products: Path, tmp_path: Path) 
         port = int(group.url.rsplit(":", 1)[1])
         with pytest.raises(TrunklineError, match=f"can't listen on port {port}"):
             serve(products, port=port, workers=2)
+
+
+def test_a_canary_s_figures_are_those_of_all_workers_and_its_rules_act_once(products: Path, tmp_path: Path) -> None:
+    shelf = make_product(products, "support", spec={"rollout": {"min_requests": 60, "compare": 1.0}})
+    shelf.set_live("v1")
+    shelf.set_canary(0.999, "v2")
+
+    def report() -> dict[str, Any]:
+        found: dict[str, Any] = httpx.get(f"{group.url}/v1/products/support/rollout", timeout=20).json()
+        return found
+
+    with started(products, tmp_path / "log") as group:
+        users = [f"u{n}" for n in range(40)]
+        assert {ask(group, user, "aaa")["version"] for user in users} == {"v2"}
+        until(lambda: report()["versions"][1]["requests"] == 40, group)  # a worker alone has seen about half
+        assert all(report()["versions"][1]["requests"] == 40 for _ in range(6))  # whoever is asked
+        until(lambda: report()["versions"][1]["compared"] == 40, group)
+        (found,) = status(products)["products"]
+        assert found["traffic"]["v2"]["requests"] == 40
+        assert report()["since"] == shelf.record().deployments[-1].when
+        for user in users[:20]:  # half of these on each: neither has seen 60
+            assert ask(group, user, "break")["status"] == 500
+        until(lambda: ask(group, "u1", "aaa")["version"] == "v1", group)
+        until(lambda: all(ask(group, "u1", "aaa")["version"] == "v1" for _ in range(8)), group)
+        assert group.stop() is not None
+    assert [change.how for change in shelf.record().deployments] == ["deploy", "deploy", "rollback"]
+    last = shelf.record().deployments[-1]
+    assert (last.role, last.version, last.figures["errors"]) == ("canary", "v2", 20)
+    assert last.figures["requests"] >= 60
+
+
+def test_figures_outlive_a_killed_worker_and_the_server(products: Path, tmp_path: Path) -> None:
+    shelf = make_product(products, "support")
+    shelf.set_live("v1")
+    shelf.set_shadow("v2")
+    with started(products, tmp_path / "log") as group:
+        for n in range(20):
+            ask(group, f"u{n}", "aaa")
+        until(lambda: status(products)["products"][0]["traffic"].get("v1", {}).get("requests") == 20, group)
+        os.kill(group.workers()[0], signal.SIGKILL)
+        until(lambda: len(group.ready()) == 3, group)
+        for n in range(10):
+            ask(group, f"u{n}", "aaa")
+        group.stop()  # what was counted since the last look is handed over
+    (found,) = status(products)["products"]
+    assert found["traffic"]["v1"]["requests"] == 30
+    assert found["traffic"]["v2"]["agreement"]["value"] == 1.0
+    with started(products, tmp_path / "log2") as group:
+        ask(group, "u1", "aaa")
+        until(lambda: status(products)["products"][0]["traffic"]["v1"]["requests"] == 31, group)
+
+
+def ask(group: Group, user: str, text: str) -> dict[str, Any]:
+    """On a connection of its own, which either worker may have."""
+    body = {"row": {"text": text}, "user": user}
+    found: dict[str, Any] = httpx.post(f"{group.url}/v1/products/support/predict", json=body, timeout=20).json()
+    return found

@@ -14,7 +14,11 @@ from trunkline.store.database import Store, open_store
 @pytest.fixture(params=["sqlite", "postgresql"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The address of a database that nothing was ever written to."""
-    if request.param == "sqlite":
+    return address(request.param, request, tmp_path)
+
+
+def address(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if kind == "sqlite":
         return f"sqlite:///{tmp_path / 'store.db'}"
     return str(request.getfixturevalue("database"))
 

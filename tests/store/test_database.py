@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -120,6 +122,16 @@ def test_addresses_that_are_no_store(address: str, said: str) -> None:
     with pytest.raises(StoreError, match=said) as caught:
         open_store(address)
     assert "secret" not in str(caught.value)
+
+
+def test_a_server_that_never_answers_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trunkline.store.database.REACH_SECONDS", 2)
+    began = time.monotonic()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"postgresql+psycopg://u:secret@127.0.0.1:{silent.getsockname()[1]}/none"
+        with pytest.raises(StoreError, match="can't be read or written"):
+            open_store(url)
+    assert time.monotonic() - began < 20
 
 
 def test_a_file_that_is_no_database(tmp_path: Path) -> None:

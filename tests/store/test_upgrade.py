@@ -34,6 +34,10 @@ ROWS = {
     "0003": {
         "idempotency": f"(1, 'acme', 'app', 'k', HASH, 'c', '{T}', 200, HASH, '{T}', '{{}}')",
     },
+    "0004": {
+        "catalog": f"(1, 'support', 'v1', 'd', 'live', 100, '{T}', 'me', '第一版', NULL, 'deploy', true, '{{}}')",
+        "traffic": "('support', '{\"era\": \"1\", \"versions\": {}}')",
+    },
 }
 
 

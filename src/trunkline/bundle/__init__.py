@@ -10,3 +10,4 @@ from trunkline.bundle.folder import Bundle as Bundle
 from trunkline.bundle.freeze import freeze as freeze
 from trunkline.bundle.manifest import FORMAT as FORMAT
 from trunkline.bundle.manifest import Manifest as Manifest
+from trunkline.bundle.manifest import product_in as product_in

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -148,6 +149,18 @@ def decode(content: bytes, where: str) -> Manifest:
             hint="take it from its origin again, or train again",
         )
     return manifest
+
+
+class _Product(Struct):
+    product: str
+
+
+def product_in(folder: Path) -> str | None:
+    """The product that the manifest in a folder names, believed for now; None where it can't be read."""
+    try:
+        return msgspec.json.decode((folder / MANIFEST).read_bytes(), type=_Product).product
+    except (OSError, msgspec.DecodeError):
+        return None
 
 
 def _to_two(files: Mapping[str, bytes]) -> dict[str, bytes]:

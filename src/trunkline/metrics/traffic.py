@@ -11,7 +11,9 @@ import math
 import threading
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
-from typing import Any
+from typing import Annotated, Any, Self, TypeAlias
+
+import msgspec
 
 from trunkline.metrics.wilson import wilson
 from trunkline.types import Estimate, Refused
@@ -23,12 +25,29 @@ _NONE = Refused("not_measured", "no such row or request was seen yet")
 SHARES = ("error_rate", "agreement", "answered")
 LATENCIES = {"latency_p50_ms": 0.5, "latency_p95_ms": 0.95, "latency_p99_ms": 0.99}
 COUNTS = ("requests", "rows", "errors", "compared", "dropped")
+_SUMS = (*COUNTS, "answered", "agreed")  # all that adds up, but for the latencies
 ENDS = ("", ".low", ".high")
 
 
 def known_figures() -> list[str]:
     """Every figure that a rule of [rollout] may name."""
     return [*COUNTS, *(name + end for name in (*SHARES, *LATENCIES) for end in ENDS)]
+
+
+_Bucket: TypeAlias = Annotated[int, msgspec.Meta(ge=0, lt=_BUCKETS)]
+
+
+class Plain(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """The counts of one version, to be kept or sent. `buckets`: those of the latencies that hold any."""
+
+    requests: int = 0
+    errors: int = 0
+    rows: int = 0
+    answered: int = 0
+    compared: int = 0
+    agreed: int = 0
+    dropped: int = 0
+    buckets: dict[_Bucket, int] = {}
 
 
 class Counts:
@@ -65,6 +84,43 @@ class Counts:
     def drop(self) -> None:
         with self._lock:
             self.dropped += 1
+
+    def any(self) -> bool:
+        """Was anything counted?"""
+        with self._lock:
+            return any(getattr(self, name) for name in _SUMS)
+
+    def add(self, more: Counts) -> None:
+        """What was counted of the same version elsewhere."""
+        self.add_plain(more.plain())
+
+    def add_plain(self, plain: Plain) -> None:
+        with self._lock:
+            for name in _SUMS:
+                setattr(self, name, getattr(self, name) + getattr(plain, name))
+            for at, n in plain.buckets.items():
+                self._buckets[at] += n
+
+    def take(self) -> Counts:
+        """What was counted so far; counting begins anew."""
+        taken = Counts()
+        with self._lock:
+            for name in _SUMS:
+                setattr(taken, name, getattr(self, name))
+                setattr(self, name, 0)
+            taken._buckets, self._buckets = self._buckets, taken._buckets
+        return taken
+
+    def plain(self) -> Plain:
+        with self._lock:
+            buckets = {at: n for at, n in enumerate(self._buckets) if n}
+            return Plain(**{name: getattr(self, name) for name in _SUMS}, buckets=buckets)
+
+    @classmethod
+    def of_plain(cls, plain: Plain) -> Self:
+        counts = cls()
+        counts.add_plain(plain)
+        return counts
 
     def shares(self) -> dict[str, Estimate]:
         """error_rate of requests, agreement of compared rows, answered of rows; those that were measured."""

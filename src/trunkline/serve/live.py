@@ -3,13 +3,15 @@ is swapped meanwhile. What goes in was verified and replayed aside; what fails l
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import orjson
 from starlette.requests import Request
@@ -21,9 +23,14 @@ from trunkline.serve.catalog import Served
 from trunkline.serve.describe import describe_one
 from trunkline.serve.log import log
 from trunkline.serve.opening import Loader, Snapshot, as_trunkline, prove
+from trunkline.serve.places import Places, name_beside
 from trunkline.serve.replay import Proven
 from trunkline.serve.rollout import Route
 from trunkline.serve.wire import UnavailableError, UnknownProductError
+from trunkline.store.place import StoreError
+
+if TYPE_CHECKING:
+    from trunkline.store.catalog import Registry
 
 
 class HasLive(Protocol):
@@ -37,8 +44,8 @@ def routes(server: HasLive) -> list[HttpRoute]:
     """GET /v1/products/{name}/rollout."""
 
     async def rollout(request: Request) -> Response:
-        found = orjson.dumps(server.live.rollout(request.path_params["name"]))
-        return Response(found, media_type="application/json")
+        found = await asyncio.to_thread(server.live.rollout, request.path_params["name"])
+        return Response(orjson.dumps(found), media_type="application/json")
 
     return [HttpRoute("/v1/products/{name}/rollout", rollout)]
 
@@ -46,14 +53,16 @@ def routes(server: HasLive) -> list[HttpRoute]:
 class LiveCatalog:
     """The products at or below a folder. Reading a snapshot needs no lock; changes come one at a time.
 
-    budget_bytes: of all engines in memory together.
+    budget_bytes: of all engines in memory together. registry: what says which versions serve, instead of the
+    folder; it is the caller's to close.
 
-    Raises BundleError if there is no product at all.
+    Raises BundleError if there is no product at all, StoreError.
     """
 
-    def __init__(self, root: Path, budget_bytes: int = sys.maxsize) -> None:
+    def __init__(self, root: Path, budget_bytes: int = sys.maxsize, registry: Registry | None = None) -> None:
         self.root = Path(root)
-        self._loader = Loader(budget_bytes)
+        self.places = Places(registry)
+        self._loader = Loader(budget_bytes, self.places)
         self._changing = threading.RLock()
         self._snapshot = self._loader.open(self.root)
         self._described: dict[str, tuple[str, orjson.Fragment]] = {}  # product -> (digest of all files, JSON)
@@ -66,8 +75,8 @@ class LiveCatalog:
         """Serve a product anew: the version named, or what its shelf says. Until the next change of its shelf;
         the shelf itself isn't written.
 
-        Raises UnknownProductError, or UnavailableError where the bundle may not or can't serve: what served
-        before serves on.
+        Raises UnknownProductError, StoreError, or UnavailableError where the bundle may not or can't serve: what
+        served before serves on.
         """
         with self._changing:
             folder = self._snapshot.folders.get(name)
@@ -91,7 +100,10 @@ class LiveCatalog:
             log.info("unloaded", extra={"fields": {"product": name}})
 
     def update(self, folder: Path) -> TrunklineError | None:
-        """Serve what a product's folder says now; why not, where it can't be, and then the old serves on."""
+        """Serve what a product's record says now; why not, where it can't be, and then the old serves on.
+
+        Raises StoreError where the record can't be had at this moment.
+        """
         with self._changing:
             return self._swap(folder, self._name(folder))
 
@@ -104,6 +116,22 @@ class LiveCatalog:
             refused = {key: error for key, error in old.refused.items() if key != name}
             self._snapshot = replace(self._snapshot, folders=keep, refused=refused)
             log.warning("the product's folder is gone", extra={"fields": {"product": name}})
+
+    def note_absent(self) -> None:
+        """Refuse what the registry names and this folder doesn't hold. Raises StoreError."""
+        with self._changing:
+            old = self._snapshot
+            absent = self.places.absent(old.folders)
+            refused = {name: error for name, error in old.refused.items() if name in old.folders} | absent
+            for name in absent.keys() - old.refused.keys():
+                log.error("product refused", extra={"fields": {"product": name, **absent[name].as_dict()}})
+            self._snapshot = replace(old, refused=refused)
+
+    def hand_over(self, route: Route, ask: bool) -> None:
+        """See `Figures.hand_over`; nothing where no record names the route's versions. Raises TrunklineError."""
+        folder = self._snapshot.folders.get(route.name)
+        if route.era and folder is not None:
+            route.figures.hand_over(self.places.shelf(folder, route.name).kept, route.era, ask)
 
     def prove_some(self, seconds: float) -> bool:
         """Verify, replay and describe products that nobody asked yet, for about so long. True when all are."""
@@ -134,6 +162,8 @@ class LiveCatalog:
         if name not in now.routes:
             raise UnknownProductError(f"no product called {name[:80]!r} serves", hint=nearest(name[:80], now.routes))
         trouble = now.troubles.get(name)
+        with contextlib.suppress(TrunklineError):  # the watcher says it; what is known here is better than nothing
+            self.hand_over(now.routes[name], ask=True)
         return {**now.routes[name].as_dict(), "trouble": trouble and trouble.as_dict()}
 
     def _description(self, served: Served) -> orjson.Fragment:
@@ -146,7 +176,8 @@ class LiveCatalog:
         return known[1]
 
     def _name(self, folder: Path) -> str:
-        return next((name for name, place in self._snapshot.folders.items() if place == folder), folder.name)
+        known = (name for name, place in self._snapshot.folders.items() if place == folder)
+        return next(known, None) or name_beside(folder, self._snapshot.folders)
 
     def _swap(self, folder: Path, name: str, version: str | None = None) -> TrunklineError | None:
         current = self._snapshot.routes.get(name)
@@ -161,6 +192,8 @@ class LiveCatalog:
                 if route.name != name and route.name in self._snapshot.folders:
                     self._loader.only_one(route.name, folder, self._snapshot.folders)
                 route = self._proven(route, current)
+        except StoreError:
+            raise
         except Exception as error:  # noqa: BLE001 - whatever a new bundle breaks on, the old one serves on
             known = as_trunkline(error, folder)
             self._trouble(name, folder, known)

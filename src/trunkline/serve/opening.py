@@ -17,6 +17,7 @@ from trunkline.errors import BundleError, TrunklineError
 from trunkline.record import Record
 from trunkline.serve.catalog import Catalog, Served
 from trunkline.serve.log import log
+from trunkline.serve.places import Places, name_beside
 from trunkline.serve.replay import Proven
 from trunkline.serve.residence import Residence
 from trunkline.serve.rollout import Route
@@ -76,7 +77,8 @@ class Loader:
     engines: "trunk:<id>" and "own:<digest>" -> engine, in memory under the budget.
     """
 
-    def __init__(self, budget_bytes: int = sys.maxsize) -> None:
+    def __init__(self, budget_bytes: int = sys.maxsize, places: Places | None = None) -> None:
+        self.places = places or Places()
         self._sources: dict[str, Trunk] = {}
         self.engines = Residence(lambda name: self._sources[name].load(), budget_bytes)
         self._ask = Catalog({}, {}, self.engines).ask()
@@ -89,19 +91,22 @@ class Loader:
         refused: dict[str, TrunklineError] = {}
         folders: dict[str, Path] = {}
         loading: dict[str, Future[Engine]] = {}
+        record_of = self.places.records()
         with ThreadPoolExecutor(1, thread_name_prefix="trunk") as pool:  # an engine's load uses the cores itself
             for folder in find_products(root):
                 try:
-                    route = self.route(folder)
+                    route = self.route(folder, record=record_of(folder))
                     self.only_one(route.name, folder, folders)
                 except (TrunklineError, OSError) as error:
-                    refused[folder.name] = as_trunkline(error, folder)
-                    folders.setdefault(folder.name, folder)
+                    name = name_beside(folder, folders)
+                    refused[name] = as_trunkline(error, folder)
+                    folders.setdefault(name, folder)
                     continue
                 routes[route.name], folders[route.name] = route, folder
                 for name in {name for served in route.versions for name in _trunks(served)} - loading.keys():
                     loading[name] = pool.submit(self.engines.__getitem__, name)  # while the others are opened
-            if not folders:
+            refused |= self.places.absent(folders)
+            if not folders and not refused:
                 raise BundleError(
                     "there is no product here", where=str(root), wanted="folders with product.toml", hint="trunkline init"
                 )
@@ -112,21 +117,24 @@ class Loader:
         products = {name: route.live for name, route in routes.items()}
         return Snapshot(products, refused, self.engines, routes, folders)
 
-    def route(self, folder: Path, current: Route | None = None, pin: bool = True) -> Route:
-        """What a folder says should serve. `current` itself where that is unchanged; versions that served
+    def route(
+        self, folder: Path, current: Route | None = None, pin: bool = True, record: Record | None = None
+    ) -> Route:
+        """What should serve from a folder. `current` itself where that is unchanged; versions that served
         already are taken over.
 
-        pin: where nothing was ever deployed, make the newest bundle that passed live. Raises TrunklineError for
-        the live version; a canary or shadow that can't be opened is in the route's `troubles`.
+        pin: where nothing was ever deployed, make the newest bundle that passed live. record: the product's, if it
+        was read already. Raises TrunklineError for the live version; a canary or shadow that can't be opened is in
+        the route's `troubles`.
         """
-        if is_bundle(folder):
+        if is_bundle(folder) and self.places.registry is None:
             bundle = Bundle.open(folder, verify=False)
             if current is not None and bundle.manifest.digest == current.live.bundle.manifest.digest:
                 return current
             return Route(self._served(_alone(bundle)))
-        shelf = Shelf(folder)
-        record = shelf.record()
-        if record.live is None and pin:
+        shelf = self.places.shelf(folder)
+        record = record or shelf.record()
+        if record.live is None and pin and self.places.registry is None:
             self._pinned(shelf)
             record = shelf.record()
         if current is not None and _same(record, current):
@@ -134,12 +142,12 @@ class Loader:
         return self._from_record(shelf, record, current)
 
     def deployed(self, folder: Path) -> bool:
-        """Does the folder name a version that serves? Raises BundleError for a damaged record."""
-        return is_bundle(folder) or Shelf(folder).live() is not None
+        """Is there a version that should serve? Raises BundleError for a damaged record, StoreError."""
+        return is_bundle(folder) or self.places.shelf(folder).live() is not None
 
     def one_version(self, folder: Path, version: str) -> Route:
-        """A route with one named version, whatever the shelf says is live. Raises TrunklineError."""
-        shelf = Shelf(folder)
+        """A route with one named version, whatever the record says is live. Raises TrunklineError."""
+        shelf = self.places.shelf(folder)
         return Route(self._served(shelf.served(version, shelf.record(), verify=False)))
 
     def prove(self, route: Route, but: Iterable[Served] = ()) -> None:
@@ -160,8 +168,9 @@ class Loader:
 
     def _from_record(self, shelf: Shelf, record: Record, current: Route | None) -> Route:
         if record.live is None:
-            raise BundleError("no version of the product was deployed", where=str(shelf.home), hint="trunkline deploy")
-        kept = {served.bundle.version: served for served in current.versions} if current is not None else {}
+            raise BundleError("no version of the product was deployed", where=shelf.kept.where, hint="trunkline deploy")
+        before = current.versions if current is not None else []
+        kept = {served.bundle.version: served for served in before if _meant(served, record)}
         troubles: list[TrunklineError] = []
 
         def role(version: str | None) -> Served | None:
@@ -176,7 +185,8 @@ class Loader:
         live = kept.get(record.live) or self._served(shelf.served(record.live, record, verify=False))
         canary = role(record.canary.version) if record.canary else None
         share = record.canary.share if record.canary and canary else 0.0
-        return Route(live, canary, share, role(record.shadow), tuple(troubles))
+        since = record.deployments[-1].when
+        return Route(live, canary, share, role(record.shadow), tuple(troubles), record.era, since)
 
     def _served(self, bundle: Bundle) -> Served:
         for card in bundle.manifest.trunks:
@@ -246,7 +256,15 @@ def _alone(bundle: Bundle) -> Bundle:
     )
 
 
+def _meant(served: Served, record: Record) -> bool:
+    """Versions of one name may differ: the record tells them apart by their digest."""
+    manifest = served.bundle.manifest
+    return record.digest(manifest.version) in ("", manifest.digest.answers)
+
+
 def _same(record: Record, route: Route) -> bool:
+    if record.era != route.era:
+        return False
     canary, shadow = (served and served.bundle.version for served in (route.canary, route.shadow))
     wanted = (record.live, record.canary and record.canary.version, record.shadow)
     share = record.canary.share if record.canary else 0.0

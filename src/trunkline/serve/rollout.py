@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from time import perf_counter
 from typing import Any, Literal
@@ -18,6 +18,7 @@ from typing import Any, Literal
 from trunkline.errors import RequestError, TrunklineError
 from trunkline.metrics.traffic import Counts
 from trunkline.serve.catalog import Served
+from trunkline.serve.figures import Figures
 from trunkline.serve.log import log
 
 MOST = 8  # comparisons under way at a time; more are dropped
@@ -31,18 +32,22 @@ def _now() -> str:
 
 @dataclass(frozen=True, eq=False)
 class Route:
-    """The versions of a product, and their traffic since this set of versions serves."""
+    """The versions of a product, and their traffic since this set of versions serves.
+
+    era: of the record that named them, "" where none did; a canary or shadow that can't serve changes nothing of it.
+    """
 
     live: Served
     canary: Served | None = None
     share: float = 0.0  # of the end users, for the canary
     shadow: Served | None = None
     troubles: tuple[TrunklineError, ...] = ()  # why a canary or shadow on record is not in its role
+    era: str = ""
     since: str = field(default_factory=_now)
-    counts: Mapping[str, Counts] = field(init=False)  # version -> its traffic
+    figures: Figures = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "counts", {served.bundle.version: Counts() for served in self.versions})
+        object.__setattr__(self, "figures", Figures(served.bundle.version for served in self.versions))
 
     @property
     def name(self) -> str:
@@ -52,6 +57,11 @@ class Route:
     def versions(self) -> list[Served]:
         """Live first."""
         return [served for served in (self.live, self.canary, self.shadow) if served is not None]
+
+    @property
+    def compared(self) -> bool:
+        """Is a version tried beside the live one?"""
+        return self.canary is not None or self.shadow is not None
 
     def choose(self, user: str | None, request_id: str) -> Served:
         """The version that answers: for one end user always the same, and without one by the request's id.
@@ -81,10 +91,16 @@ class Route:
         """The route without a canary or shadow that can't take its role."""
         canary = None if served is self.canary else self.canary
         shadow = None if served is self.shadow else self.shadow
-        return Route(self.live, canary, self.share if canary else 0.0, shadow, (*self.troubles, why))
+        troubles = (*self.troubles, why)
+        return replace(self, canary=canary, share=self.share if canary else 0.0, shadow=shadow, troubles=troubles)
 
     def of(self, served: Served) -> Counts:
-        return self.counts[served.bundle.version]
+        """To count a version's traffic into."""
+        return self.figures.of(served.bundle.version)
+
+    def measured(self, served: Served) -> Counts:
+        """A version's traffic as far as it is known here, over all processes."""
+        return self.figures.sum(served.bundle.version)
 
     def as_dict(self) -> dict[str, Any]:
         """The report: roles, rules, and each version's figures with intervals."""
@@ -95,7 +111,7 @@ class Route:
             "share": self.share if self.canary is not None else None,
             "rules": rules and {"promote": rules.promote, "rollback": rules.rollback, "min_requests": rules.min_requests},
             "versions": [
-                {"role": role, **identity(served), **self.of(served).as_dict()}
+                {"role": role, **identity(served), **self.measured(served).as_dict()}
                 for role, served in zip(self.roles(), self.versions, strict=True)
             ],
             "troubles": [trouble.as_dict() for trouble in self.troubles],
@@ -121,7 +137,7 @@ def judge_canary(route: Route) -> Outcome | None:
     """What its own rules, frozen in its bundle, want done with the canary now: nothing most of the time."""
     if route.canary is None:
         return None
-    rules, counts = route.canary.bundle.spec.rollout, route.of(route.canary)
+    rules, counts = route.canary.bundle.spec.rollout, route.measured(route.canary)
     if counts.requests < rules.min_requests:
         return None
     from trunkline.proof.gate import judge  # only a server with a canary needs it

@@ -18,7 +18,7 @@ from trunkline.engines.threads import limit_blas
 from trunkline.errors import TrunklineError
 from trunkline.serve.caller import is_local
 from trunkline.serve.workers import BACKLOG, GRACE_SECONDS, Parent, supervise, terminal_closed
-from trunkline.store.place import VARIABLE, open_at, store_exists
+from trunkline.store.place import REGISTRY, VARIABLE, open_at, registry_at, store_exists
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -39,18 +39,22 @@ def serve(
     certificate: Path | None = None,
     key: Path | None = None,
     store: str | None = None,
+    registry: str | None = None,
     as_json: bool = False,
 ) -> None:
     """Answer for every product at or below `folder` until SIGINT or SIGTERM; calls under way are ended.
 
-    What is served is said on stderr, line by line, or as one JSON object on stdout. SIGHUP reads the folder anew while the calls go on. Port 0 takes a free one. `certificate` and `key` are PEM
-    files for TLS; `store` is the address of the store of keys, else $TRUNKLINE_STORE's or the folder's own. Raises
-    TrunklineError where the port is taken, the pair is wrong, no product is there, or others could call without a key.
+    What is served is said on stderr, line by line, or as one JSON object on stdout. SIGHUP reads the folder anew
+    while the calls go on. Port 0 takes a free one. `certificate` and `key` are PEM files for TLS; `store` is the
+    address of the store of keys, else $TRUNKLINE_STORE's or the folder's own; `registry`, else $TRUNKLINE_REGISTRY,
+    that of the store which says what serves, else each product's folder does. Raises TrunklineError where the port is
+    taken, the pair is wrong, no product is there, or others could call without a key.
     """
     limit_blas()
     check_tls(certificate, key)
-    if store is not None:
-        os.environ[VARIABLE] = store  # workers find it there; an argument would show it to every user
+    for variable, address in ((VARIABLE, store), (REGISTRY, registry)):
+        if address is not None:
+            os.environ[variable] = address  # workers find it there; an argument would show it to every user
     check_binding(host, lambda: _has_keys(folder))
     listening = listen(host, port)
     if workers > 1:
@@ -190,7 +194,7 @@ def _serve(
     log_to_stderr()
     with ThreadPoolExecutor(2) as aside:  # while the catalog reads from disk
         web, opened = aside.submit(_import_web), aside.submit(_store, folder)
-        live = LiveCatalog(folder)
+        live = LiveCatalog(folder, registry=registry_at(os.environ.get(REGISTRY), keep_open=True))
         web.result()
         store = opened.result()
     from trunkline.serve.app import build

@@ -7,12 +7,13 @@ is killed leaves the last whole transaction. PostgreSQL does the same by rows.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, NoReturn
 
-from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, exc, make_url
+from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, exc, make_url, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine.interfaces import DBAPIConnection
 
@@ -20,6 +21,7 @@ from trunkline.errors import MissingExtra
 from trunkline.store.place import StoreError
 
 BUSY_SECONDS = 10  # that a writer waits for its turn
+REACH_SECONDS = 5  # that PostgreSQL has to answer a connection, or to acknowledge what was sent
 _OPEN_SECONDS = 60  # that one who opens waits for another's migration
 _KNOWN = ("sqlite", "postgresql")
 _ADDRESS = "sqlite:///path/store.db | postgresql://user:password@host/database"
@@ -40,7 +42,7 @@ class Store:
     @property
     def where(self) -> str:
         """The address without its password."""
-        return self._engine.url.set(query={}).render_as_string(hide_password=True)
+        return _shown(self._engine.url)
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -59,6 +61,12 @@ class Store:
         insert = sqlite.insert if self.sqlite else postgresql.insert
         made = insert(table).values(values).on_conflict_do_nothing().returning(*table.primary_key)
         return connection.execute(made).first() is not None
+
+    def turn(self, connection: Connection, name: str) -> None:
+        """Waits until no other transaction has this name, and has it until its own ends. SQLite has one writer anyway."""
+        if not self.sqlite:
+            number = int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "big", signed=True)
+            connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": number})
 
     def close(self) -> None:
         self._engine.dispose()
@@ -83,6 +91,11 @@ class Store:
         ) from None
 
 
+def shown(url: str) -> str:
+    """An address without its password. Raises StoreError."""
+    return _shown(_address(url))
+
+
 def open_store(url: str) -> Store:
     """The store at an address, made where there is none and brought to the newest revision.
 
@@ -100,6 +113,10 @@ def open_store(url: str) -> Store:
             store.close()
             raise
     return store
+
+
+def _shown(url: URL) -> str:
+    return url.set(query={}).render_as_string(hide_password=True)
 
 
 def _address(url: str) -> URL:
@@ -128,8 +145,10 @@ def _alone(address: URL) -> AbstractContextManager[Any]:
 
 
 def _engine(address: URL) -> Engine:
+    reach = {"connect_timeout": REACH_SECONDS, "tcp_user_timeout": REACH_SECONDS * 1000}  # libpq's names
+    connect = reach if address.get_backend_name() == "postgresql" else {}
     try:
-        engine = create_engine(address, hide_parameters=True, pool_pre_ping=True)
+        engine = create_engine(address, hide_parameters=True, pool_pre_ping=True, connect_args=connect)
     except (exc.NoSuchModuleError, ImportError):
         if address.get_backend_name() == "postgresql":
             raise MissingExtra("psycopg, the driver of PostgreSQL,", "postgres") from None

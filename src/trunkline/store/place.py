@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 from trunkline.errors import MissingExtra, TrunklineError
 
 if TYPE_CHECKING:
+    from trunkline.store.catalog import Registry
     from trunkline.store.database import Store
 
 VARIABLE = "TRUNKLINE_STORE"
+REGISTRY = "TRUNKLINE_REGISTRY"
 
 
 class StoreError(TrunklineError):
@@ -31,16 +33,36 @@ def store_exists(folder: Path, wanted: str | None = None) -> bool:
 
 def open_at(folder: Path, wanted: str | None = None) -> Store:
     """The store of a folder, made where there is none. Raises StoreError, MissingExtra."""
-    try:
-        from trunkline.store.database import open_store
-    except ImportError:
-        raise MissingExtra("SQLAlchemy with Alembic", "sql") from None
+    _has_sql()
+    from trunkline.store.database import open_store
+
     return open_store(store_url(folder, wanted))
+
+
+def registry_at(url: str | None, keep_open: bool = False) -> Registry | None:
+    """The registry at an address; None without one. keep_open: for a server, which asks it every second.
+
+    Raises StoreError, MissingExtra.
+    """
+    if not url:
+        return None
+    _has_sql()
+    from trunkline.store.catalog import Registry
+    from trunkline.store.database import open_store
+
+    return Registry(url, open_store(url) if keep_open else None)
 
 
 def embedded(folder: Path) -> Path:
     """The file of the store that lies beside the products."""
     return folder.resolve() / ".trunkline" / "store.db"
+
+
+def _has_sql() -> None:
+    try:
+        import trunkline.store.database  # noqa: F401
+    except ImportError:
+        raise MissingExtra("SQLAlchemy with Alembic", "sql") from None
 
 
 def _named(wanted: str | None) -> str | None:

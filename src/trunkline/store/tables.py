@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy import (
     JSON,
+    Boolean,
     CheckConstraint,
     Column,
     DateTime,
@@ -21,6 +22,7 @@ from sqlalchemy import (
     TypeDecorator,
     UniqueConstraint,
     text,
+    true,
 )
 
 
@@ -85,6 +87,7 @@ idempotency = Table(
     Index("ix_idempotency_created", "created"),
 )
 
+# A row a change, never removed. One that is in its role still has no end; one that ended a role ends as it begins.
 catalog = Table(
     "catalog",
     metadata,
@@ -98,6 +101,9 @@ catalog = Table(
     Column("who", String(120), nullable=False),
     Column("reason", String(1000), nullable=False),
     Column("ended", Utc),
+    Column("how", String(10), nullable=False, server_default="deploy"),
+    Column("passed", Boolean, nullable=False, server_default=true()),
+    Column("figures", JSON, nullable=False, server_default="{}"),
     CheckConstraint("role IN ('live', 'canary', 'shadow')", name="ck_catalog_role"),
     CheckConstraint("share > 0 AND share <= 100", name="ck_catalog_share"),
     Index(
@@ -108,6 +114,15 @@ catalog = Table(
         sqlite_where=text("ended IS NULL"),
         postgresql_where=text("ended IS NULL"),
     ),
+    Index("ix_catalog_product", "product", "id"),
+)
+
+# What all processes together counted of a product since its versions last changed: `record.Tally`.
+traffic = Table(
+    "traffic",
+    metadata,
+    Column("product", String(80), primary_key=True),
+    Column("tally", JSON, nullable=False),
 )
 
 jobs = Table(
