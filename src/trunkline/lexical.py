@@ -28,6 +28,7 @@ _CHAR_N = (3, 4)
 _CJK_N = (1, 3)
 _SHORT = 2_000  # characters of a row whose n-grams are remembered
 _RUN = 40  # characters of a run without spaces that may come again
+_CELLS = 4_000_000  # n-grams times lexicons looked up at once: bounds memory, never the result
 _CHUNK = 4_000_000  # characters hashed at once: bounds memory, never the result
 
 _SPACE = 32
@@ -243,17 +244,7 @@ class Lexicon:
 
     def weigh(self, counts: Counts) -> SparseRows:
         """(1 + log count) * idf, each row divided by its length (sublinear tf, as in scikit-learn)."""
-        at = np.searchsorted(self.hashes, counts.hash)
-        known = np.zeros(len(at), bool)
-        inside = at < len(self.hashes)
-        known[inside] = self.hashes[at[inside]] == counts.hash[inside]
-        row, column = counts.row[known], at[known].astype(np.int64)
-        value = (1.0 + np.log(counts.count[known].astype(np.float64))) * self.idf[column].astype(np.float64)
-        square = np.bincount(row, value * value, minlength=counts.n)
-        value /= np.sqrt(square)[row]
-        indptr = np.zeros(counts.n + 1, np.int64)
-        np.cumsum(np.bincount(row, minlength=counts.n), out=indptr[1:])
-        return SparseRows(indptr, column, value.astype(np.float32))
+        return weigh_each([self], counts)
 
     def arrays(self) -> Arrays:
         return {"hashes": self.hashes, "idf": self.idf}
@@ -271,3 +262,35 @@ class Lexicon:
                 wanted="ascending hashes, one idf each",
             )
         return cls(hashes, idf)
+
+
+def weigh_each(lexicons: Sequence[Lexicon], counts: Counts) -> SparseRows:
+    """`Lexicon.weigh` of the same n rows by each of p lexicons: all rows (p * n) by the first, then by the next ones."""
+    frequency = 1.0 + np.log(counts.count.astype(np.float64))
+    step = max(1, _CELLS // max(1, len(counts.hash)))
+    parts = [_known(lexicons[at : at + step], counts) for at in range(0, len(lexicons), step)]
+    row = np.concatenate([part[0] + at * step * counts.n for at, part in enumerate(parts)])
+    gram, column, idf = (np.concatenate(kept) for kept in list(zip(*parts, strict=True))[1:])
+    value = frequency[gram] * idf.astype(np.float64)
+    n = counts.n * len(lexicons)
+    square = np.bincount(row, value * value, minlength=n)
+    value /= np.sqrt(square)[row]
+    indptr = np.zeros(n + 1, np.int64)
+    np.cumsum(np.bincount(row, minlength=n), out=indptr[1:])
+    return SparseRows(indptr, column, value.astype(np.float32))
+
+
+def _known(lexicons: Sequence[Lexicon], counts: Counts) -> tuple[Ints, Ints, Ints, NDArray[np.float16]]:
+    """(row, place in counts, column, idf) of the n-grams that the lexicons know, lexicon by lexicon."""
+    shape = (len(lexicons), len(counts.hash))
+    at, hashes, idf = np.zeros(shape, np.int64), np.zeros(shape, np.uint32), np.zeros(shape, np.float16)
+    known = np.zeros(shape, bool)
+    for i, lexicon in enumerate(lexicons):
+        if len(lexicon):
+            at[i] = lexicon.hashes.searchsorted(counts.hash)
+            # "clip" writes straight into its output; what lies behind the last hash differs from it
+            lexicon.hashes.take(at[i], None, hashes[i], "clip")
+            lexicon.idf.take(at[i], None, idf[i], "clip")
+            known[i] = hashes[i] == counts.hash
+    which, gram = known.nonzero()
+    return counts.row[gram] + which * counts.n, gram, at[which, gram], idf[which, gram]

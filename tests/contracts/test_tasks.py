@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -10,9 +11,11 @@ import pytest
 from tests.methods.texts import spec_of
 
 from trunkline.methods import METHODS
+from trunkline.serve.answer import plain
 from trunkline.spec import Spec
 from trunkline.tasks import TASKS
-from trunkline.types import Examples, Prediction, Task
+from trunkline.tasks.common import row_by_row
+from trunkline.types import Decision, Examples, Prediction, Task
 
 N = 60
 CELLS: dict[str, list[Any]] = {
@@ -113,6 +116,32 @@ def test_an_answer_does_not_depend_on_its_batch(name: str) -> None:
     for i in range(N):
         alone = task.decode(task.finish(raw.take(np.array([i])), decision), decision, known.labels)
         assert alone == [together[i]]
+
+
+def decisions_of(k: int) -> list[Decision]:
+    """Of products with k labels."""
+    cool, outside = (1.0, 0.5, 3.0), (None, 0.5)
+    found = [Decision(t, 0.4 * (i % 3), outside[i % 2], residual=t) for i, t in enumerate(cool * 2)]
+    found += [replace(one, thresholds=tuple(np.linspace(0.1, 0.9, k).tolist())) for one in found[:3]]
+    prices = np.random.default_rng(0).random((k, k)).tolist()
+    return [*found, replace(found[0], costs=tuple(map(tuple, prices)))] if k else found
+
+
+@pytest.mark.parametrize("top", [None, 2])
+@pytest.mark.parametrize("name", TASKS.names())
+def test_rows_of_many_products_are_answered_as_alone(name: str, top: int | None) -> None:
+    task, _, known = task_of(name)
+    if not row_by_row(task):
+        pytest.skip("the task answers one product at a time")
+    raw, made = prediction_of(known), decisions_of(len(known.labels))
+    decisions = [made[i % len(made)] for i in range(N)]
+    labels = [[f"{i % 5} {label}" for label in known.labels] for i in range(N)]
+    together = task.decode_each(task.finish_each(raw, decisions), decisions, labels, top)
+    for i, (decision, names) in enumerate(zip(decisions, labels, strict=True)):
+        row = raw.take(np.array([i]))
+        (alone,) = task.decode(task.finish(row, decision), decision, names)
+        assert plain(together[i], top) == plain(alone, top)
+        assert list(together[i].fields.get("scores", ())) == list(plain(alone, top).get("scores", ()))
 
 
 def correction_of(known: Examples) -> Any:

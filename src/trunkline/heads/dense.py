@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Self
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from trunkline.columns import ColumnEncoder
 from trunkline.errors import BundleError
-from trunkline.heads.rowwise import Matrix, array_of, multiply_rows, prefixed, unit_rows
+from trunkline.heads.rowwise import Matrix, array_of, multiply_each, prefixed, unit_rows
 from trunkline.types import Arrays, Call, Inputs, Outputs
 
 
@@ -87,23 +87,22 @@ class Landmarks:
     centre: Matrix
     points: NDArray[np.int8]
 
+    def __post_init__(self) -> None:
+        # By columns: as the product of `outside` reads them.
+        object.__setattr__(self, "points", np.asfortranarray(self.points))
+
     @classmethod
     def of(cls, centre: Matrix, means: NDArray[Any]) -> Self:
         return cls(centre.astype(np.float32), np.rint(unit_rows(means) * 127).astype(np.int8))
 
     def outside(self, pooled: Matrix) -> Matrix:
         """(n,) 1 - the largest cosine to a point: 0 at a point, up to 2."""
-        cosines = multiply_rows(unit_rows(pooled - self.centre), self._across) / self._lengths
-        return np.asarray(1 - cosines.max(axis=1))
+        return outside_each([self], pooled)
 
     @cached_property
-    def _lengths(self) -> Matrix:
-        return np.asarray(np.linalg.norm(self.points.astype(np.float32), axis=1))
-
-    @property
-    def _across(self) -> Matrix:
-        """(d, m); made anew each time, since it is four times as large as what is kept."""
-        return self.points.T.astype(np.float32)
+    def lengths(self) -> Matrix:
+        """(m,) of the points."""
+        return np.asarray(np.linalg.norm(self.points.astype(np.float32, order="C"), axis=1))
 
     def save(self) -> Arrays:
         return {"landmarks.centre": self.centre, "landmarks.points": self.points}
@@ -119,3 +118,22 @@ class Landmarks:
         if points.shape[1] != len(centre) or not len(points):
             raise BundleError("a head's landmarks don't fit", found=f"{points.shape}, centre {centre.shape}")
         return cls(centre, points)
+
+
+def outside_each(marks: Sequence[Landmarks], pooled: Matrix) -> Matrix:
+    """(p * n,) `outside` of vectors (n, d) by the first of p landmarks of one shape, then by the next ones."""
+    points, dim = marks[0].points.shape
+    centres = np.concatenate([each.centre for each in marks]).reshape(-1, 1, dim)
+    directions = unit_rows((pooled - centres).reshape(-1, dim)).reshape(len(marks), -1, dim)
+    cosines = np.empty((len(marks), len(pooled), points), np.float32)
+    multiply_each(directions, _widened(marks), cosines)
+    cosines /= np.concatenate([each.lengths for each in marks]).reshape(-1, 1, points)
+    return np.asarray(1 - cosines.max(axis=2)).ravel()
+
+
+def _widened(marks: Sequence[Landmarks]) -> Iterator[Matrix]:
+    """float32 (d, m) of each, in one place: kept, they would be four times as large as what is saved."""
+    place = np.empty(marks[0].points.T.shape, np.float32)
+    for each in marks:
+        place[...] = each.points.T
+        yield place

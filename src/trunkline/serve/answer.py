@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from heapq import nlargest
 from operator import itemgetter
 from typing import Any
 
 from trunkline.errors import RequestError, TrunklineError
+from trunkline.heads.stack import stackable
 from trunkline.program import one, together
 from trunkline.serve.catalog import Served
 from trunkline.serve.wire import WrongRequestError
+from trunkline.tasks.common import row_by_row
 from trunkline.types import Answer, Ask, Inputs, Refused, Steps
 
 TOP_SCORES = 5
@@ -34,7 +36,7 @@ def answering(
     read = [_read(served, row) for row in rows]
     _same_fault(read)
     good = [inputs for inputs in read if not isinstance(inputs, Refused)]
-    answers = iter((yield from _answers(served, good)) if good else [])
+    answers = iter((yield from _answers(served, good, top)) if good else [])
     column = served.bundle.spec.data.id
     out = []
     for at, (row, inputs) in enumerate(zip(rows, read, strict=True), start):
@@ -47,9 +49,15 @@ def answering(
 def answering_many(
     served: Sequence[Served], inputs: Sequence[Inputs], top: int | None = TOP_SCORES
 ) -> Steps[list[dict[str, Any]]]:
-    """Each product's answer to its own reading of one row; all programs meet in one pass of the trunk."""
-    ends = yield from together([_head(each, [row]) for each, row in zip(served, inputs, strict=True)])
-    return [error_answer(broken(end)) if isinstance(end, Exception) else plain(end[0], top) for end in ends]
+    """Each product's answer to its own reading of one row; all programs meet in one pass of the trunk, and products
+    whose heads are alike are applied together."""
+    stacks = _stacks(served, inputs)
+    ends = yield from together([_stacked([served[i] for i in at], [inputs[i] for i in at], top) for at in stacks])
+    out: list[dict[str, Any]] = [{}] * len(served)
+    for at, found in zip(stacks, ends, strict=True):
+        for i, end in zip(at, [found] * len(at) if isinstance(found, Exception) else found, strict=True):
+            out[i] = error_answer(broken(end)) if isinstance(end, Exception) else plain(end, top)
+    return out
 
 
 def broken(error: Exception) -> Refused:
@@ -82,27 +90,66 @@ def _read(served: Served, row: Any) -> Inputs | Refused:
     return served.reader.read(row)
 
 
-def _answers(served: Served, inputs: Sequence[Inputs]) -> Steps[list[Answer | Refused]]:
+def _answers(served: Served, inputs: Sequence[Inputs], top: int | None) -> Steps[list[Answer | Refused]]:
     """All rows together; if that breaks, each by itself, so that only the rows at fault fail."""
     try:
-        return list((yield from _head(served, inputs)))
+        return list((yield from _head([served], inputs, top)))
     except RequestError:
         raise  # refused by the server, not broken by a row
     except Exception:
         if len(inputs) == 1:
             raise
-        ends = yield from together([_head(served, [row]) for row in inputs])
+        ends = yield from together([_head([served], [row], top) for row in inputs])
         if all(isinstance(end, Exception) for end in ends):
             raise
     return [broken(end) if isinstance(end, Exception) else end[0] for end in ends]
 
 
-def _head(served: Served, inputs: Sequence[Inputs]) -> Steps[list[Answer]]:
-    """The head's program prolonged to its answers, so that whatever breaks is this product's alone."""
-    bundle = served.bundle
-    prediction = yield from served.head.run(inputs)
-    finished = served.task.finish(prediction, bundle.decision)
-    return served.task.decode(finished, bundle.decision, bundle.labels)
+def _stacks(served: Sequence[Served], inputs: Sequence[Inputs]) -> list[list[int]]:
+    """Places of products that can be applied together to their readings of one row."""
+    alike: dict[Hashable, list[int]] = {}
+    for i, (each, row) in enumerate(zip(served, inputs, strict=True)):
+        alike.setdefault(_likeness(each, row) or i, []).append(i)
+    return list(alike.values())
+
+
+def _likeness(served: Served, row: Inputs) -> Hashable | None:
+    try:
+        head = served.head
+        likeness = head.likeness([row]) if stackable(head) and row_by_row(served.task) else None
+    except Exception:  # noqa: BLE001 - it says so again where its answer is made
+        return None
+    return likeness and (type(head), type(served.task), likeness)
+
+
+def _stacked(
+    served: Sequence[Served], inputs: Sequence[Inputs], top: int | None
+) -> Steps[Sequence[Answer | Exception]]:
+    """One answer for each of a stack; if that breaks, each by itself, so that only the products at fault fail."""
+    try:
+        return (yield from _head(served, inputs[:1], top))
+    except Exception:
+        if len(served) == 1:
+            raise
+    alone = [_head([each], [row], top) for each, row in zip(served, inputs, strict=True)]
+    ends = yield from together(alone)
+    return [end if isinstance(end, Exception) else end[0] for end in ends]
+
+
+def _head(served: Sequence[Served], inputs: Sequence[Inputs], top: int | None) -> Steps[list[Answer]]:
+    """The program of a head, or of a stack of them, prolonged to its answers: all rows by the first, then by the next
+    ones. So whatever breaks is these products' alone."""
+    first = served[0]
+    heads = [each.head for each in served]
+    stack: Any = type(heads[0])
+    prediction = yield from (heads[0].run(inputs) if len(heads) == 1 else stack.run_stack(heads, inputs))
+    task, decision = first.task, first.bundle.decision
+    if not row_by_row(task):
+        return task.decode(task.finish(prediction, decision), decision, first.bundle.labels)
+    bundles = [each.bundle for each in served for _ in inputs]
+    decisions = [bundle.decision for bundle in bundles]
+    finished = task.finish_each(prediction, decisions)
+    return task.decode_each(finished, decisions, [bundle.labels for bundle in bundles], top)
 
 
 def _same_fault(read: Sequence[Inputs | Refused]) -> None:

@@ -10,7 +10,7 @@ from trunkline.serve.answer import answering_many, error_answer
 from trunkline.serve.catalog import Catalog
 from trunkline.serve.match import read_as
 from trunkline.serve.rollout import identity
-from trunkline.types import Refused, Steps
+from trunkline.types import Inputs, Refused, Steps
 
 
 def answering_matrix(
@@ -22,18 +22,22 @@ def answering_matrix(
     """
     names = list(dict.fromkeys(named)) if named is not None else sorted(catalog.products)
     answers: dict[str, dict[str, Any]] = {}
+    readings: dict[tuple[tuple[str, str], ...], Inputs | Refused] = {}  # of products with equal columns, one
     readable = {}
     for name in names:
         if name not in catalog.products:
             answers[name] = error_answer(_missing(catalog, name))
             continue
-        inputs = read_as(catalog.products[name], row)
+        served = catalog.products[name]
+        columns = tuple(served.bundle.spec.inputs.items())
+        if columns not in readings:
+            readings[columns] = read_as(served, row)
+        inputs = readings[columns]
         if not isinstance(inputs, Refused):
             readable[name] = inputs
         elif named is not None or inputs.code != "missing_column":
             answers[name] = error_answer(inputs)
-    served = [catalog.products[name] for name in readable]
-    found = yield from answering_many(served, list(readable.values()), top)
+    found = yield from answering_many([catalog.products[name] for name in readable], list(readable.values()), top)
     answers |= zip(readable, found, strict=True)
     return {"answers": [_labelled(catalog, name, answers[name]) for name in names if name in answers]}
 

@@ -13,14 +13,24 @@ from trunkline.data.split import folds
 from trunkline.errors import DataError, SpecError, nearest
 from trunkline.metrics.wilson import wilson
 from trunkline.spec import Spec
-from trunkline.tasks.common import chosen, is_outside, judgeable, metric, naive, outside_limit
+from trunkline.tasks.common import (
+    RowByRow,
+    chosen,
+    for_rows,
+    is_outside,
+    judgeable,
+    metric,
+    naive,
+    named,
+    outside_limit,
+)
 from trunkline.types import Answer, Decision, Examples, Floats, Folds, Metric, Prediction, Value
 
 COLDEST, HOTTEST = 0.3, 20.0  # colder, few rows that are all right would be promised with certainty
 NEVER = 1.01  # a probability no answer reaches
 
 
-class Classify:
+class Classify(RowByRow):
     """A `Task`. target: int64 (n,) indices into labels; values: (n, classes) probabilities."""
 
     name: ClassVar[str] = "classify"
@@ -84,24 +94,37 @@ class Classify:
         prices = () if costs is None else tuple(map(tuple, costs.tolist()))
         return Decision(temperature, below, outside_limit(spec, out_of_fold), costs=prices)
 
-    def finish(self, prediction: Prediction, decision: Decision) -> Prediction:
-        if decision.temperature == 1.0:
+    def finish_each(self, prediction: Prediction, decisions: Sequence[Decision]) -> Prediction:
+        temperatures = np.array([decision.temperature for decision in decisions])[:, None]
+        warm = temperatures != 1.0
+        if not warm.any():
             return prediction
-        return Prediction(_softmax(_logs(prediction.values) / decision.temperature), prediction.outside)
+        cooled = _softmax(_logs(prediction.values) / temperatures)
+        return Prediction(np.where(warm, cooled, prediction.values), prediction.outside)
 
-    def decode(self, finished: Prediction, decision: Decision, labels: Sequence[str]) -> list[Answer]:
+    def decode_each(
+        self,
+        finished: Prediction,
+        decisions: Sequence[Decision],
+        labels: Sequence[Sequence[str]],
+        top: int | None = None,
+    ) -> list[Answer]:
         """{"label", "scores"}; label is None where the answer is abstained or out_of_scope."""
-        said = m.decide(finished.values, np.array(decision.costs) if decision.costs else None)
-        outside = is_outside(finished, decision)
+        values, n = finished.values, len(finished.values)
+        said = _said(values, for_rows(decisions, n))
+        sure = values[np.arange(n), said].tolist()
+        rows = zip(
+            for_rows(decisions, n), for_rows(labels, n), said.tolist(), sure,
+            is_outside(finished, decisions).tolist(), named(values, labels, top), strict=True,
+        )  # fmt: skip
         answers = []
-        for i, row in enumerate(finished.values.tolist()):
-            scores = dict(zip(labels, row, strict=True))
-            if outside[i]:
+        for decision, names, at, probability, outside, scores in rows:
+            if outside:
                 answers.append(Answer("out_of_scope", {"label": None, "scores": scores}))
-            elif row[said[i]] < decision.abstain_below:
+            elif probability < decision.abstain_below:
                 answers.append(Answer("abstained", {"label": None, "scores": scores}))
             else:
-                answers.append(Answer("ok", {"label": labels[said[i]], "scores": scores}))
+                answers.append(Answer("ok", {"label": names[at], "scores": scores}))
         return answers
 
     def correct(self, answer: Answer, correction: Any, labels: Sequence[str]) -> Value:
@@ -121,6 +144,19 @@ class Classify:
             },
             "example": example,
         }
+
+
+def _said(values: Floats, decisions: Sequence[Decision]) -> NDArray[np.int64]:
+    """(n,) as `metrics.decide`; where there are prices, each row by itself: a product of many rows at once would
+    round by their number."""
+    said = m.decide(values)
+    prices: dict[int, NDArray[np.float64]] = {}
+    for i, decision in enumerate(decisions):
+        if decision.costs:
+            if id(decision) not in prices:
+                prices[id(decision)] = np.array(decision.costs)
+            said[i] = m.decide(values[i : i + 1], prices[id(decision)])[0]
+    return said
 
 
 def _positive(spec: Spec, labels: Sequence[str]) -> int | None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeGuard, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trunkline.errors import SpecError, nearest
 from trunkline.spec import Spec
-from trunkline.types import Decision, Metric, Prediction
+from trunkline.types import Answer, Decision, Floats, Metric, Prediction, Task
+
+T = TypeVar("T")
 
 
 def metric(
@@ -68,8 +71,69 @@ def outside_limit(spec: Spec, out_of_fold: Prediction) -> float | None:
     return float(np.quantile(out_of_fold.outside, spec.serve.in_scope_share))
 
 
-def is_outside(prediction: Prediction, decision: Decision) -> NDArray[np.bool_]:
+class RowByRow:
+    """A task that can finish and decode rows by a decision each: rows of many products at once. The rows of one
+    product are the case of a single decision. `row_by_row` says whether that still holds for a task that stands on this."""
+
+    def finish(self, prediction: Prediction, decision: Decision) -> Prediction:
+        return self.finish_each(prediction, [decision])
+
+    def decode(self, finished: Prediction, decision: Decision, labels: Sequence[str]) -> list[Answer]:
+        return self.decode_each(finished, [decision], [labels])
+
+    def finish_each(self, prediction: Prediction, decisions: Sequence[Decision]) -> Prediction:
+        """`Task.finish`; decisions: one for each of n rows, or one for all."""
+        raise NotImplementedError
+
+    def decode_each(
+        self,
+        finished: Prediction,
+        decisions: Sequence[Decision],
+        labels: Sequence[Sequence[str]],
+        top: int | None = None,
+    ) -> list[Answer]:
+        """`Task.decode`; decisions and labels: one for each of n rows, or one for all; scores as in `named`."""
+        raise NotImplementedError
+
+
+def row_by_row(task: Task) -> TypeGuard[RowByRow]:
+    """Whether rows of many products can be finished and decoded at once, and mean what they mean alone."""
+    kind: type[Any] = type(task)
+    return isinstance(task, RowByRow) and kind.finish is RowByRow.finish and kind.decode is RowByRow.decode
+
+
+def for_rows(values: Sequence[T], n: int) -> Sequence[T]:
+    """One for each of n rows, where there may be one for all."""
+    return values if len(values) == n else list(values) * n
+
+
+def is_outside(prediction: Prediction, decisions: Sequence[Decision]) -> NDArray[np.bool_]:
     """bool (n,)."""
-    if prediction.outside is None or decision.outside_above is None:
+    if prediction.outside is None:
         return np.zeros(len(prediction.values), bool)
-    return np.asarray(prediction.outside > decision.outside_above)
+    limits = [math.inf if each.outside_above is None else each.outside_above for each in decisions]
+    return np.asarray(prediction.outside > np.array(limits, prediction.outside.dtype))
+
+
+def named(values: Floats, labels: Sequence[Sequence[str]], top: int | None) -> list[dict[str, float]]:
+    """Each row's values (n, k) by its labels; of more than `top` the highest only, from the highest on, equal ones in
+    the order of the labels."""
+    if any(len(names) != values.shape[1] for names in labels):
+        raise ValueError("the labels aren't as many as the values")
+    names_of = for_rows(labels, len(values))
+    if top is None or values.shape[1] <= top:
+        return [dict(zip(names, row, strict=True)) for names, row in zip(names_of, values.tolist(), strict=True)]
+    highest = _highest(values, top)
+    kept = np.take_along_axis(values, highest, axis=1).tolist()
+    rows = zip(names_of, highest.tolist(), kept, strict=True)
+    return [{names[i]: value for i, value in zip(at, row, strict=True)} for names, at, row in rows]
+
+
+def _highest(values: Floats, top: int) -> NDArray[np.int64]:
+    """(n, top) places of each row's highest values, from the highest on, equal ones in their order."""
+    kept = values >= np.partition(values, -top, axis=1)[:, -top, None]
+    if np.count_nonzero(kept) != top * len(values):  # equals at the edge, or nan
+        return np.argsort(-values, axis=1, kind="stable")[:, :top]
+    at = kept.nonzero()[1].reshape(-1, top)
+    order = np.argsort(-np.take_along_axis(values, at, axis=1), axis=1, kind="stable")
+    return np.take_along_axis(at, order, axis=1)

@@ -13,13 +13,13 @@ from trunkline import metrics as m
 from trunkline.data.split import folds
 from trunkline.errors import DataError, SpecError, nearest
 from trunkline.spec import Spec
-from trunkline.tasks.common import chosen, is_outside, metric, naive, outside_limit
+from trunkline.tasks.common import RowByRow, chosen, for_rows, is_outside, metric, naive, named, outside_limit
 from trunkline.types import Answer, Decision, Examples, Floats, Folds, Metric, Prediction, Value
 
 THRESHOLDS = np.linspace(0.05, 0.95, 37)
 
 
-class Multilabel:
+class Multilabel(RowByRow):
     """A `Task`. target: bool (n, L); values: (n, L) probabilities, moved so that 0.5 is each label's
     threshold (see `finish`)."""
 
@@ -76,25 +76,36 @@ class Multilabel:
         ]
         return Decision(outside_above=outside_limit(spec, out_of_fold), thresholds=tuple(best))
 
-    def finish(self, prediction: Prediction, decision: Decision) -> Prediction:
+    def finish_each(self, prediction: Prediction, decisions: Sequence[Decision]) -> Prediction:
         """Odds divided by the odds of the label's threshold: a label is given from 0.5 on, for every
         label, so that figures and answers need no thresholds of their own."""
-        if not decision.thresholds:
+        moved = np.array([[bool(decision.thresholds)] for decision in decisions])
+        if not moved.any():
             return prediction
-        at = np.clip(np.array(decision.thresholds), 1e-6, 1 - 1e-6)
         values = prediction.values.astype(np.float64)
+        half = [0.5] * values.shape[1]
+        at = np.clip(np.array([decision.thresholds or half for decision in decisions]), 1e-6, 1 - 1e-6)
         yes, no = values * (1 - at), (1 - values) * at
-        return Prediction(yes / (yes + no), prediction.outside)
+        return Prediction(np.where(moved, yes / (yes + no), values), prediction.outside)
 
-    def decode(self, finished: Prediction, decision: Decision, labels: Sequence[str]) -> list[Answer]:
+    def decode_each(
+        self,
+        finished: Prediction,
+        decisions: Sequence[Decision],
+        labels: Sequence[Sequence[str]],
+        top: int | None = None,
+    ) -> list[Answer]:
         """{"labels", "scores"}; no labels where the row is out of scope."""
-        outside = is_outside(finished, decision)
-        answers = []
-        for i, row in enumerate(finished.values.tolist()):
-            scores = dict(zip(labels, row, strict=True))
-            given = [] if outside[i] else [name for name, p in scores.items() if p >= 0.5]
-            answers.append(Answer("out_of_scope" if outside[i] else "ok", {"labels": given, "scores": scores}))
-        return answers
+        n = len(finished.values)
+        outside = is_outside(finished, decisions)
+        given: list[list[str]] = [[] for _ in range(n)]
+        names = for_rows(labels, n)
+        for row, label in np.argwhere((finished.values >= 0.5) & ~outside[:, None]).tolist():
+            given[row].append(names[row][label])
+        return [
+            Answer("out_of_scope" if far else "ok", {"labels": said, "scores": scores})
+            for far, said, scores in zip(outside.tolist(), given, named(finished.values, labels, top), strict=True)
+        ]
 
     def correct(self, answer: Answer, correction: Any, labels: Sequence[str]) -> Value:
         """A list of labels. Raises DataError for anything else."""

@@ -14,13 +14,13 @@ from trunkline.data.split import folds
 from trunkline.errors import DataError
 from trunkline.inputs.number import Number
 from trunkline.spec import Spec
-from trunkline.tasks.common import chosen, is_outside, metric, naive, outside_limit
+from trunkline.tasks.common import RowByRow, chosen, for_rows, is_outside, metric, naive, outside_limit
 from trunkline.types import Answer, Decision, Examples, Folds, Metric, Prediction, Refused, Value
 
 COVERAGE = 0.9  # share of truths that should lie between `low` and `high`
 
 
-class Regress:
+class Regress(RowByRow):
     """A `Task`. target: float64 (n,); values: (n,)."""
 
     name: ClassVar[str] = "regress"
@@ -55,15 +55,22 @@ class Regress:
         rank = min(len(residuals), math.ceil(COVERAGE * (len(residuals) + 1)))
         return Decision(outside_above=outside_limit(spec, out_of_fold), residual=float(residuals[rank - 1]))
 
-    def finish(self, prediction: Prediction, decision: Decision) -> Prediction:
+    def finish_each(self, prediction: Prediction, decisions: Sequence[Decision]) -> Prediction:
         return prediction
 
-    def decode(self, finished: Prediction, decision: Decision, labels: Sequence[str]) -> list[Answer]:
+    def decode_each(
+        self,
+        finished: Prediction,
+        decisions: Sequence[Decision],
+        labels: Sequence[Sequence[str]],
+        top: int | None = None,
+    ) -> list[Answer]:
         """{"value", "low", "high"}; value is None where the row is out of scope."""
-        outside = is_outside(finished, decision)
+        outside = is_outside(finished, decisions).tolist()
+        each = for_rows(decisions, len(outside))
         answers = []
-        for i, value in enumerate(finished.values.tolist()):
-            if outside[i]:
+        for value, decision, far in zip(finished.values.tolist(), each, outside, strict=True):
+            if far:
                 answers.append(Answer("out_of_scope", {"value": None, "low": None, "high": None}))
                 continue
             ends = {"low": value - decision.residual, "high": value + decision.residual}
