@@ -14,8 +14,8 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any, Self
+from functools import cached_property, lru_cache
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,13 +28,15 @@ _CHAR_N = (3, 4)
 _CJK_N = (1, 3)
 _SHORT = 2_000  # characters of a row whose n-grams are remembered
 _RUN = 40  # characters of a run without spaces that may come again
-_CELLS = 4_000_000  # n-grams times lexicons looked up at once: bounds memory, never the result
 _CHUNK = 4_000_000  # characters hashed at once: bounds memory, never the result
 
 _SPACE = 32
 _PRIME = np.uint64(0x9E3779B97F4A7C15)
 _WORD_SALT = np.uint64(0xD1B54A32D192ED03)
 _PAIR_SALT = np.uint64(0x8CB92BA72F3D8DD7)
+_MIXING = ((np.uint64(30), np.uint64(0xBF58476D1CE4E5B9)), (np.uint64(27), np.uint64(0x94D049BB133111EB)))
+_MIXED, _HALF = np.uint64(31), np.uint64(32)
+_ASCII_WORD = np.array([chr(code).isalnum() for code in range(128)])
 
 Hashes = NDArray[np.uint32]
 
@@ -47,6 +49,11 @@ class Counts:
     hash: Hashes
     count: NDArray[np.int64]
     n: int  # rows, those without any n-gram included
+
+    @cached_property
+    def frequency(self) -> NDArray[np.float64]:
+        """1 + log count."""
+        return 1.0 + np.log(self.count.astype(np.float64))
 
 
 @dataclass(frozen=True)
@@ -69,10 +76,9 @@ def count_ngrams(texts: Sequence[Sequence[str]]) -> Counts:
     """Count the n-grams of rows. `texts` holds one sequence of n texts per text column; equal
     n-grams of different columns are different features."""
     n = len(texts[0]) if texts else 0
-    parts = list(_parts(texts, n))
-    if not parts:
+    if not (parts := list(_parts(texts, n))):
         return Counts(np.empty(0, np.int64), np.empty(0, np.uint32), np.empty(0, np.int64), n)
-    row, name, count = (np.concatenate(p) for p in zip(*parts, strict=True))
+    row, name, count = map(_joined, zip(*parts, strict=True))
     return Counts(row, name, count, n)
 
 
@@ -89,9 +95,9 @@ def _counted(row: tuple[str, ...]) -> Counts:
     texts = [normalise(text) for text in row]
     if any(len(run) > _RUN for text in texts for run in text.split(" ")):  # Chinese and Japanese, mostly
         return count_ngrams([[text] for text in row])
-    mixed = np.concatenate([_mix(_raw(text) + _seed(salt)) for salt, text in enumerate(texts)])
+    mixed = _joined([_mix(_raw(text) + _seed(salt)) for salt, text in enumerate(texts)])
     unique, count = np.unique(mixed, return_counts=True)
-    return Counts(np.zeros(len(unique), np.int64), unique.astype(np.uint32), count.astype(np.int64), 1)
+    return Counts(np.zeros(len(unique), np.int64), unique.astype(np.uint32), count.astype(np.int64, copy=False), 1)
 
 
 def _raw(text: str) -> NDArray[np.uint64]:
@@ -106,22 +112,19 @@ def _raw(text: str) -> NDArray[np.uint64]:
 def _of_run(run: str) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
     """(raw hashes of the character n-grams, of the words before their salt) of a run without spaces: no n-gram of
     characters leaves it."""
-    codes, cjk = _codes(f" {run} ")
-    chars = np.concatenate([value for _, value in _char_ngrams(codes, cjk)])
-    return chars, _words(codes, cjk)[1]
+    text = _Characters.of(f" {run} ")
+    return _joined([value for _, value in _char_ngrams(text)]), _words(text)[1]
 
 
 def _parts(texts: Sequence[Sequence[str]], n: int) -> Iterator[tuple[Ints, Hashes, Ints]]:
     """Unique (row, hash) pairs with counts, a slice of rows at a time."""
     cleaned = [[normalise(text) for text in column] for column in texts]
     for start, stop in _slices(cleaned, n):
-        pairs = np.concatenate(
-            [_pairs(column[start:stop], salt) for salt, column in enumerate(cleaned)]
-        )
+        pairs = _joined([_pairs(column[start:stop], salt) for salt, column in enumerate(cleaned)])
         unique, count = np.unique(pairs, return_counts=True)
         if len(unique):
-            row = (unique >> np.uint64(32)).astype(np.int64) + start
-            yield row, unique.astype(np.uint32), count.astype(np.int64)
+            row = (unique >> _HALF).astype(np.int64) + start
+            yield row, unique.astype(np.uint32), count.astype(np.int64, copy=False)
 
 
 def _slices(cleaned: Sequence[Sequence[str]], n: int) -> Iterator[tuple[int, int]]:
@@ -146,18 +149,10 @@ def normalise(text: str) -> str:
 
 def _pairs(texts: Sequence[str], salt: int) -> NDArray[np.uint64]:
     """(row << 32 | hash) of every n-gram occurrence."""
-    codes, cjk = _codes("".join(f" {text} " for text in texts))
-    row = np.repeat(
-        np.arange(len(texts), dtype=np.uint64), np.fromiter((len(t) + 2 for t in texts), np.int64, len(texts))
-    )
-    found = [*_char_ngrams(codes, cjk), *_word_ngrams(codes, cjk, row)]
-    return np.concatenate([(row[at] << np.uint64(32)) | _mix(value + _seed(salt)) for at, value in found])
-
-
-def _codes(text: str) -> tuple[NDArray[np.uint32], NDArray[np.bool_]]:
-    """(the characters, which are Chinese or Japanese)."""
-    codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
-    return codes, ((codes >= 0x3040) & (codes <= 0x9FFF)) | ((codes >= 0x20000) & (codes <= 0x3FFFF))
+    text = _Characters.of("".join(f" {text} " for text in texts))
+    row = np.repeat(np.arange(len(texts), dtype=np.uint64), [len(text) + 2 for text in texts])
+    at, value = map(_joined, zip(*_char_ngrams(text), *_word_ngrams(text, row), strict=True))
+    return np.asarray((row[at] << _HALF) | _mix(value + _seed(salt)))
 
 
 def _seed(salt: int) -> np.uint64:
@@ -165,64 +160,76 @@ def _seed(salt: int) -> np.uint64:
     return np.uint64(salt * 0x2545F491)
 
 
-def _char_ngrams(
-    codes: NDArray[np.uint32], cjk: NDArray[np.bool_]
-) -> Iterator[tuple[Ints, NDArray[np.uint64]]]:
-    """(start, raw hash) of each character n-gram: spaces only at its ends, so never across words."""
-    wide = codes.astype(np.uint64)
-    space = codes == _SPACE
-    value = wide.copy()
-    holds_cjk = cjk.copy()
-    inner = np.zeros(len(codes), bool)  # a space strictly inside
-    at = np.flatnonzero(cjk)
+class _Characters(NamedTuple):
+    """The characters of texts with a space around each: what they are. cjk: Chinese or Japanese; None if none is."""
+
+    codes: NDArray[np.uint64]
+    space: NDArray[np.bool_]
+    word: NDArray[np.bool_]  # letters and digits that aren't cjk
+    cjk: NDArray[np.bool_] | None
+
+    @classmethod
+    def of(cls, text: str) -> Self:
+        codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
+        space, wide = codes == _SPACE, codes.astype(np.uint64)
+        if text.isascii():
+            return cls(wide, space, _ASCII_WORD[codes], None)
+        cjk = ((codes >= 0x3040) & (codes <= 0x9FFF)) | ((codes >= 0x20000) & (codes <= 0x3FFFF))
+        return cls(wide, space, np.strings.isalnum(codes.view("<U1")) & ~cjk, cjk)
+
+
+def _char_ngrams(text: _Characters) -> Iterator[tuple[Ints, NDArray[np.uint64]]]:
+    """(start, raw hash) of each character n-gram: spaces only at its ends, so never across words. At least one pair,
+    though it be of nothing."""
+    value, space, cjk = text.codes, text.space, text.cjk
+    holds_cjk = np.zeros(0, bool) if cjk is None else cjk
+    inner = np.zeros(len(value), bool)  # a space strictly inside
+    at = holds_cjk.nonzero()[0]
     yield at, value[at]
     for n in range(2, _CHAR_N[1] + 1):
-        size = len(codes) - n + 1
+        size = len(text.codes) - n + 1
         if size <= 0:
             return
+        value = value[:size] * _PRIME + text.codes[n - 1 :]
         if n > 2:
             inner = inner[:size] | space[n - 2 : n - 2 + size]
-        value = value[:size] * _PRIME + wide[n - 1 :]
-        holds_cjk = holds_cjk[:size] | cjk[n - 1 :]
+        if cjk is None and n < _CHAR_N[0]:
+            continue
         good = ~inner[:size]
-        if n == 2:
-            good &= ~(space[:size] & space[1:])  # between two texts
-        if n > _CJK_N[1]:
-            good &= ~holds_cjk
-        if n < _CHAR_N[0]:
-            good &= holds_cjk
-        at = np.flatnonzero(good)
+        if cjk is not None:
+            holds_cjk = holds_cjk[:size] | cjk[n - 1 :]
+            if n == 2:
+                good &= ~(space[:size] & space[1:])  # between two texts
+            if not _CHAR_N[0] <= n <= _CJK_N[1]:
+                good &= holds_cjk if n < _CHAR_N[0] else ~holds_cjk
+        at = good.nonzero()[0]
         yield at, value[at]
 
 
-def _word_ngrams(
-    codes: NDArray[np.uint32], cjk: NDArray[np.bool_], row: NDArray[np.uint64]
-) -> Iterator[tuple[Ints, NDArray[np.uint64]]]:
+def _word_ngrams(text: _Characters, row: NDArray[np.uint64]) -> Iterator[tuple[Ints, NDArray[np.uint64]]]:
     """(start, raw hash) of each word, and of each pair of neighbouring words of one row."""
-    starts, values = _words(codes, cjk)
+    starts, values = _words(text)
     yield starts, values ^ _WORD_SALT
     pair = row[starts[:-1]] == row[starts[1:]]
     yield starts[:-1][pair], ((values[:-1] * _PRIME + values[1:]) ^ _PAIR_SALT)[pair]
 
 
-def _words(codes: NDArray[np.uint32], cjk: NDArray[np.bool_]) -> tuple[Ints, NDArray[np.uint64]]:
+def _words(text: _Characters) -> tuple[Ints, NDArray[np.uint64]]:
     """(start, raw hash) of each word, before its salt."""
-    word = np.strings.isalnum(codes.view("<U1")) & ~cjk
-    at = np.flatnonzero(word)
-    if not len(at):
-        return at, np.empty(0, np.uint64)
-    first = np.flatnonzero(np.diff(at, prepend=-2) != 1)  # in `at`: where runs begin
-    place = np.arange(len(at)) - np.repeat(first, np.diff(first, append=len(at)))
-    powers = np.multiply.accumulate(np.full(int(place.max()) + 1, _PRIME, np.uint64))
-    values = np.add.reduceat(codes[at].astype(np.uint64) * powers[place], first)
-    return at[first], values
+    word = text.word
+    starts = (word[1:] > word[:-1]).nonzero()[0] + 1
+    lengths = (word[1:] < word[:-1]).nonzero()[0] + 1 - starts
+    at = word.nonzero()[0]
+    first = lengths.cumsum() - lengths  # in `at`: where words begin
+    powers = np.multiply.accumulate(np.full(lengths.max(initial=0), _PRIME, np.uint64))
+    return starts, np.add.reduceat(text.codes[at] * powers[at - starts.repeat(lengths)], first)
 
 
 def _mix(value: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """The top 32 bits of splitmix64's finaliser (Steele, Lea, Flood 2014)."""
-    value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return (value ^ (value >> np.uint64(31))) >> np.uint64(32)
+    for shift, factor in _MIXING:
+        value = (value ^ (value >> shift)) * factor
+    return (value ^ (value >> _MIXED)) >> _HALF
 
 
 @dataclass(frozen=True)
@@ -237,6 +244,15 @@ class Lexicon:
 
     def __len__(self) -> int:
         return len(self.hashes)
+
+    def find(self, hashes: Hashes) -> tuple[Ints, Ints]:
+        """Of those that are here: (places in `hashes`, ascending; their columns)."""
+        at = self.hashes.searchsorted(hashes)
+        if not len(self):
+            return at[:0], at[:0]
+        # what lies behind the last hash is compared with that, and differs
+        known = (self.hashes.take(at, mode="clip") == hashes).nonzero()[0]
+        return known, at[known]
 
     def transform(self, texts: Sequence[Sequence[str]]) -> SparseRows:
         """tf-idf rows of Euclidean length 1 (0 where no n-gram is known); `texts` as in count_ngrams."""
@@ -266,31 +282,18 @@ class Lexicon:
 
 def weigh_each(lexicons: Sequence[Lexicon], counts: Counts) -> SparseRows:
     """`Lexicon.weigh` of the same n rows by each of p lexicons: all rows (p * n) by the first, then by the next ones."""
-    frequency = 1.0 + np.log(counts.count.astype(np.float64))
-    step = max(1, _CELLS // max(1, len(counts.hash)))
-    parts = [_known(lexicons[at : at + step], counts) for at in range(0, len(lexicons), step)]
-    row = np.concatenate([part[0] + at * step * counts.n for at, part in enumerate(parts)])
-    gram, column, idf = (np.concatenate(kept) for kept in list(zip(*parts, strict=True))[1:])
-    value = frequency[gram] * idf.astype(np.float64)
-    n = counts.n * len(lexicons)
-    square = np.bincount(row, value * value, minlength=n)
-    value /= np.sqrt(square)[row]
+    found = [lexicon.find(counts.hash) for lexicon in lexicons]
+    idf = _joined([lexicon.idf[column] for lexicon, (_, column) in zip(lexicons, found, strict=True)])
+    gram, column = map(_joined, zip(*found, strict=True))
+    row, n = counts.row[gram], counts.n * len(lexicons)
+    if len(found) > 1:
+        row += np.repeat(np.arange(len(found)) * counts.n, [len(known) for known, _ in found])
+    value = counts.frequency[gram] * idf.astype(np.float64)
+    value /= np.sqrt(np.bincount(row, value * value, n))[row]
     indptr = np.zeros(n + 1, np.int64)
-    np.cumsum(np.bincount(row, minlength=n), out=indptr[1:])
+    np.bincount(row, None, n).cumsum(out=indptr[1:])
     return SparseRows(indptr, column, value.astype(np.float32))
 
 
-def _known(lexicons: Sequence[Lexicon], counts: Counts) -> tuple[Ints, Ints, Ints, NDArray[np.float16]]:
-    """(row, place in counts, column, idf) of the n-grams that the lexicons know, lexicon by lexicon."""
-    shape = (len(lexicons), len(counts.hash))
-    at, hashes, idf = np.zeros(shape, np.int64), np.zeros(shape, np.uint32), np.zeros(shape, np.float16)
-    known = np.zeros(shape, bool)
-    for i, lexicon in enumerate(lexicons):
-        if len(lexicon):
-            at[i] = lexicon.hashes.searchsorted(counts.hash)
-            # "clip" writes straight into its output; what lies behind the last hash differs from it
-            lexicon.hashes.take(at[i], None, hashes[i], "clip")
-            lexicon.idf.take(at[i], None, idf[i], "clip")
-            known[i] = hashes[i] == counts.hash
-    which, gram = known.nonzero()
-    return counts.row[gram] + which * counts.n, gram, at[which, gram], idf[which, gram]
+def _joined(parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)

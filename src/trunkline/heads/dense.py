@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from trunkline.columns import ColumnEncoder
 from trunkline.errors import BundleError
-from trunkline.heads.rowwise import Matrix, array_of, multiply_each, prefixed, unit_rows
+from trunkline.heads.rowwise import Matrix, array_of, multiply_each, prefixed, side_by_side, unit_rows
 from trunkline.types import Arrays, Call, Inputs, Outputs
 
 
@@ -123,11 +123,11 @@ class Landmarks:
 def outside_each(marks: Sequence[Landmarks], pooled: Matrix) -> Matrix:
     """(p * n,) `outside` of vectors (n, d) by the first of p landmarks of one shape, then by the next ones."""
     points, dim = marks[0].points.shape
-    centres = np.concatenate([each.centre for each in marks]).reshape(-1, 1, dim)
+    centres = side_by_side([each.centre for each in marks])
     directions = unit_rows((pooled - centres).reshape(-1, dim)).reshape(len(marks), -1, dim)
     cosines = np.empty((len(marks), len(pooled), points), np.float32)
     multiply_each(directions, _widened(marks), cosines)
-    cosines /= np.concatenate([each.lengths for each in marks]).reshape(-1, 1, points)
+    cosines /= side_by_side([each.lengths for each in marks])
     return np.asarray(1 - cosines.max(axis=2)).ravel()
 
 

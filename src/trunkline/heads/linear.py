@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from trunkline.errors import BundleError
 from trunkline.heads.dense import Dense, Landmarks, outside_each, texts_of
 from trunkline.heads.links import apply_link, known_link
-from trunkline.heads.rowwise import Matrix, array_of, multiply_each, multiply_sparse, prefixed
+from trunkline.heads.rowwise import Matrix, array_of, multiply_each, multiply_sparse, prefixed, side_by_side
 from trunkline.heads.stack import Stackable
-from trunkline.lexical import Counts, Lexicon, counts_of, weigh_each
+from trunkline.lexical import Counts, Lexicon, SparseRows, counts_of, weigh_each
 from trunkline.types import Arrays, Call, Inputs, Ints, Outputs, Prediction, Program
 
 
@@ -79,13 +79,14 @@ class LinearHead(Stackable):
         calls: list[Call] = first.dense.dense.calls(rows) if first.dense else []
         outputs: Outputs = (yield calls) if calls else ()
         scores = np.zeros((len(heads), len(rows), len(first.bias)), np.float32)
-        scores += _side_by_side([head.bias for head in heads])
+        scores += side_by_side([head.bias for head in heads])
         outside = None
         if first.dense:
             outside = _add_dense([head.dense for head in heads if head.dense], outputs, rows, scores)
         if first.lexical:
-            unknown = _add_lexical([head.lexical for head in heads if head.lexical], rows, scores)
-            outside = outside if first.dense else unknown
+            counts, known = _add_lexical([head.lexical for head in heads if head.lexical], rows, scores)
+            if not first.dense:
+                outside = unknown_share(np.diff(known.indptr).reshape(len(heads), -1), counts).ravel()
         flat = scores.reshape(-1, len(first.bias)).astype(np.float64)
         return Prediction(apply_link(first.link, flat), outside)
 
@@ -122,23 +123,18 @@ def _add_dense(parts: Sequence[DensePart], outputs: Outputs, rows: Sequence[Inpu
     dense.check_width(features, len(parts[0].weights))
     found = np.empty_like(scores)
     multiply_each(features[None], [part.weights for part in parts], found)
-    scores += found * _side_by_side([part.scale for part in parts])
+    scores += found * side_by_side([part.scale for part in parts])
     marks = [part.landmarks for part in parts if part.landmarks]
     return outside_each(marks, pooled) if marks else None
 
 
-def _add_lexical(parts: Sequence[LexicalPart], rows: Sequence[Inputs], scores: Matrix) -> Matrix:
-    """Each part's scores onto `scores` (p, n, k); (p * n,) the share of n-grams that no lexicon entry stands for."""
+def _add_lexical(parts: Sequence[LexicalPart], rows: Sequence[Inputs], scores: Matrix) -> tuple[Counts, SparseRows]:
+    """Each part's scores onto `scores` (p, n, k); (the n-grams of the rows, those that each lexicon knows)."""
     counts = counts_of([texts_of(rows, column) for column in parts[0].texts])
     known = weigh_each([part.lexicon for part in parts], counts)
     found = multiply_sparse(known, [part.weights for part in parts]).reshape(scores.shape)
-    scores += found * _side_by_side([part.scale for part in parts])
-    return unknown_share(np.diff(known.indptr).reshape(len(parts), -1), counts).ravel()
-
-
-def _side_by_side(vectors: Sequence[Matrix]) -> Matrix:
-    """(p, 1, k) of p vectors (k,)."""
-    return np.concatenate(vectors).reshape(len(vectors), 1, -1)
+    scores += found * side_by_side([part.scale for part in parts])
+    return counts, known
 
 
 def _load_dense(meta: Any, arrays: Arrays, outputs: int) -> DensePart:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise, repeat
+from operator import sub
 from typing import Any, TypeVar
 
 import numpy as np
@@ -42,16 +43,22 @@ def multiply_sparse(rows: SparseRows, weights: Sequence[NDArray[Any]]) -> Matrix
     number type, the next ones times the second."""
     share = len(rows) // len(weights)
     out = np.zeros((len(rows), weights[0].shape[1]), np.float32)
-    bounds = rows.indptr.tolist()
-    most = max((stop - start for start, stop in pairwise(bounds)), default=0)
-    narrow, wide = (np.empty((most, out.shape[1]), dtype) for dtype in (weights[0].dtype, np.float32))
-    for i, (start, stop) in enumerate(pairwise(bounds)):
+    ends = rows.indptr.tolist()
+    most = max(map(sub, ends[1:], ends), default=0)
+    narrow, wide = np.empty((most, out.shape[1]), weights[0].dtype), np.empty((most, out.shape[1]), np.float32)
+    for i, (start, stop) in enumerate(pairwise(ends)):
         if held := stop - start:
             # "clip" writes straight into its output; columns lie inside
             weights[i // share].take(rows.columns[start:stop], 0, narrow[:held], "clip")
             wide[:held] = narrow[:held]
             np.matmul(rows.values[start:stop], wide[:held], out=out[i])
     return out
+
+
+def side_by_side(vectors: Sequence[Matrix]) -> Matrix:
+    """(p, 1, k) of p vectors (k,)."""
+    whole = vectors[0] if len(vectors) == 1 else np.concatenate(vectors)
+    return whole.reshape(len(vectors), 1, -1)
 
 
 def unit_rows(rows: NDArray[Any]) -> Matrix:

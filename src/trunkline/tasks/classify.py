@@ -95,12 +95,14 @@ class Classify(RowByRow):
         return Decision(temperature, below, outside_limit(spec, out_of_fold), costs=prices)
 
     def finish_each(self, prediction: Prediction, decisions: Sequence[Decision]) -> Prediction:
-        temperatures = np.array([decision.temperature for decision in decisions])[:, None]
-        warm = temperatures != 1.0
-        if not warm.any():
+        as_they_are = [decision.temperature == 1.0 for decision in decisions]
+        if all(as_they_are):
             return prediction
-        cooled = _softmax(_logs(prediction.values) / temperatures)
-        return Prediction(np.where(warm, cooled, prediction.values), prediction.outside)
+        temperatures = np.array([[decision.temperature] for decision in decisions])
+        values = _softmax(_logs(prediction.values) / temperatures)
+        if any(as_they_are):
+            values[as_they_are] = prediction.values[as_they_are]
+        return Prediction(values, prediction.outside)
 
     def decode_each(
         self,
@@ -111,20 +113,16 @@ class Classify(RowByRow):
     ) -> list[Answer]:
         """{"label", "scores"}; label is None where the answer is abstained or out_of_scope."""
         values, n = finished.values, len(finished.values)
-        said = _said(values, for_rows(decisions, n))
-        sure = values[np.arange(n), said].tolist()
-        rows = zip(
-            for_rows(decisions, n), for_rows(labels, n), said.tolist(), sure,
-            is_outside(finished, decisions).tolist(), named(values, labels, top), strict=True,
-        )  # fmt: skip
+        decisions, labels = for_rows(decisions, n), for_rows(labels, n)
+        said, outside = _said(values, decisions), is_outside(finished, decisions).tolist()
         answers = []
-        for decision, names, at, probability, outside, scores in rows:
-            if outside:
+        for i, scores in enumerate(named(values, labels, top)):
+            if outside[i]:
                 answers.append(Answer("out_of_scope", {"label": None, "scores": scores}))
-            elif probability < decision.abstain_below:
+            elif values.item(i, said[i]) < decisions[i].abstain_below:
                 answers.append(Answer("abstained", {"label": None, "scores": scores}))
             else:
-                answers.append(Answer("ok", {"label": names[at], "scores": scores}))
+                answers.append(Answer("ok", {"label": labels[i][said[i]], "scores": scores}))
         return answers
 
     def correct(self, answer: Answer, correction: Any, labels: Sequence[str]) -> Value:
@@ -146,16 +144,16 @@ class Classify(RowByRow):
         }
 
 
-def _said(values: Floats, decisions: Sequence[Decision]) -> NDArray[np.int64]:
-    """(n,) as `metrics.decide`; where there are prices, each row by itself: a product of many rows at once would
-    round by their number."""
-    said = m.decide(values)
+def _said(values: Floats, decisions: Sequence[Decision]) -> list[int]:
+    """n labels as by `metrics.decide`; where there are prices, each row by itself: a product of many rows at once
+    would round by their number."""
+    said: list[int] = m.decide(values).tolist()
     prices: dict[int, NDArray[np.float64]] = {}
     for i, decision in enumerate(decisions):
         if decision.costs:
             if id(decision) not in prices:
                 prices[id(decision)] = np.array(decision.costs)
-            said[i] = m.decide(values[i : i + 1], prices[id(decision)])[0]
+            said[i] = int(m.decide(values[i : i + 1], prices[id(decision)])[0])
     return said
 
 

@@ -123,17 +123,17 @@ def named(values: Floats, labels: Sequence[Sequence[str]], top: int | None) -> l
     names_of = for_rows(labels, len(values))
     if top is None or values.shape[1] <= top:
         return [dict(zip(names, row, strict=True)) for names, row in zip(names_of, values.tolist(), strict=True)]
-    highest = _highest(values, top)
-    kept = np.take_along_axis(values, highest, axis=1).tolist()
-    rows = zip(names_of, highest.tolist(), kept, strict=True)
+    order, kept = _highest(values, top)
+    rows = zip(names_of, order.tolist(), kept.tolist(), strict=True)
     return [{names[i]: value for i, value in zip(at, row, strict=True)} for names, at, row in rows]
 
 
-def _highest(values: Floats, top: int) -> NDArray[np.int64]:
-    """(n, top) places of each row's highest values, from the highest on, equal ones in their order."""
-    kept = values >= np.partition(values, -top, axis=1)[:, -top, None]
-    if np.count_nonzero(kept) != top * len(values):  # equals at the edge, or nan
-        return np.argsort(-values, axis=1, kind="stable")[:, :top]
-    at = kept.nonzero()[1].reshape(-1, top)
-    order = np.argsort(-np.take_along_axis(values, at, axis=1), axis=1, kind="stable")
-    return np.take_along_axis(at, order, axis=1)
+def _highest(values: Floats, top: int) -> tuple[NDArray[np.int64], Floats]:
+    """(n, top) places of each row's highest values, from the highest on, equal ones in their order; the values."""
+    rows = np.arange(len(values))[:, None]
+    order = np.argsort(-values, axis=1)[:, : top + 1]
+    kept = values[rows, order]
+    if (kept[:, 1:] == kept[:, :-1]).any():  # the fast sort leaves equals in any order
+        order = np.argsort(-values, axis=1, kind="stable")
+        kept = values[rows, order]
+    return order[:, :top], kept[:, :top]
