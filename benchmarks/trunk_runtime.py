@@ -21,7 +21,7 @@ from benchmarks.record import record
 from benchmarks.trunk_common import banking, hotel, in_process, middle, pss
 from benchmarks.trunk_onnx_graph import open_vino_four_bits, write
 
-from trunkline.engines.batching import batches
+from trunkline.engines.batching import Batch, batches
 from trunkline.trunks import bert_graph
 from trunkline.trunks.bert import POSITIONS, WORDS
 from trunkline.trunks.cache import package_file
@@ -102,7 +102,7 @@ class Rows:
                 ids[i, : len(mine)], mask[i, : len(mine)] = mine, 1
             out[at] = runner.call(self.words.rows(ids) + self.places[:padded], mask)  # type: ignore[no-untyped-call]
 
-        todo = list(batches([len(self.ids[row]) for row in rows], max_rows=most))
+        todo = list(batches([len(self.ids[row]) for row in rows], Batch(rows=most)))
         if threads == 1:
             for batch in todo:
                 work(batch)

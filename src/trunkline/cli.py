@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 import click
 
 from trunkline import __version__
+from trunkline.engines.batching import ROWS, ROWS_VARIABLE, TOKENS, TOKENS_VARIABLE
+from trunkline.engines.threads import THREADS_VARIABLE
 from trunkline.errors import DataError, GateFailed, TrunklineError
 from trunkline.keys import keys
 
@@ -256,6 +258,9 @@ def _rows(folder: Path, text: str | None, file: Path | None) -> Iterable[Mapping
 @click.option("--key", type=click.Path(path_type=Path), help="TLS: its private key, a PEM file.")
 @click.option("--store", help="Address of the store of keys; default: the one in FOLDER, if there is one.")
 @registry_option
+@click.option("--threads", type=click.IntRange(1, 64), help="Cores that each process computes on; default: measured.")
+@click.option("--batch-rows", type=click.IntRange(*ROWS), help="Rows in a batch, at most; default: measured.")
+@click.option("--batch-tokens", type=click.IntRange(*TOKENS), help="Tokens in a batch, at most; default: measured.")
 @as_json
 def serve(
     folder: Path,
@@ -266,12 +271,17 @@ def serve(
     key: Path | None,
     store: str | None,
     registry: str | None,
+    threads: int | None,
+    batch_rows: int | None,
+    batch_tokens: int | None,
     json_: bool,
 ) -> None:
     """Serve every product below FOLDER: API, docs at /docs."""
     from trunkline.serve.run import serve as run
 
-    run(folder, host, port, workers, certificate, key, store, registry, as_json=json_)
+    given = {THREADS_VARIABLE: threads, ROWS_VARIABLE: batch_rows, TOKENS_VARIABLE: batch_tokens}
+    fixed = {name: number for name, number in given.items() if number is not None}
+    run(folder, host, port, workers, certificate, key, store, registry, as_json=json_, fixed=fixed)
 
 
 @main.command()

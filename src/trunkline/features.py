@@ -16,11 +16,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from trunkline.engines.settings import settle
 from trunkline.inputs.tensors import item_key
 from trunkline.program import merged
 from trunkline.segments import Segments
 from trunkline.terminal import SILENT, Progress
-from trunkline.trunks.cache import cache_folder
+from trunkline.trunks.cache import cache_folder, settings_folder
 from trunkline.types import Ask, Call, Engine, EngineCard, Trunk, Value
 
 MAX_BYTES = 2_000_000_000
@@ -93,7 +94,7 @@ class Features:
         """The trunk's engine, loaded on first use, once. Raises TrunkError."""
         with self._lock:
             if trunk.card.fingerprint not in self._loaded:
-                self._loaded[trunk.card.fingerprint] = trunk.load()
+                self._loaded[trunk.card.fingerprint] = settle(trunk.load(), settings_folder())
             return self._loaded[trunk.card.fingerprint]
 
     def key(self, card: EngineCard, item: Value) -> bytes:

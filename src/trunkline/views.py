@@ -12,7 +12,7 @@ from trunkline.bundle import Bundle
 from trunkline.proof import Report, headline
 from trunkline.proof.gate import RuleResult
 from trunkline.terminal import table
-from trunkline.types import DataReport
+from trunkline.types import DataReport, EngineCard
 
 SHOWN = 12  # findings on the terminal; all are in the report
 WORDS = {
@@ -136,7 +136,18 @@ def trunk_dict(name: str) -> dict[str, Any]:
 
     trunk = find(name)
     lacking = trunk.available()
-    return {**asdict(trunk.card), "here": lacking is None, "lacking": lacking.message if lacking else ""}
+    here = {"here": lacking is None, "lacking": lacking.message if lacking else ""}
+    return {**asdict(trunk.card), **here, "measured": _measured(trunk.card)}
+
+
+def _measured(card: EngineCard) -> dict[str, Any]:
+    """The settings that suit this machine and what they stand on; empty before they were measured."""
+    from trunkline.engines.settings import known
+    from trunkline.trunks.cache import settings_folder
+
+    record = known(settings_folder(), card)
+    names = ("rows", "tokens", "threads", "when", "seconds", "row_ms", "rows_per_s")
+    return {name: getattr(record, name) for name in names} if record else {}
 
 
 def trunks_text(trunks: Sequence[Mapping[str, Any]]) -> str:
@@ -148,10 +159,12 @@ def trunks_text(trunks: Sequence[Mapping[str, Any]]) -> str:
 
 
 def card_text(card: Mapping[str, Any]) -> str:
-    return "\n".join(f"{name:<12} {_cell(value)}" for name, value in card.items() if value not in ("", ()))
+    return "\n".join(f"{name:<12} {_cell(value)}" for name, value in card.items() if value not in ("", (), {}))
 
 
 def _cell(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {one}" for name, one in value.items() if not isinstance(one, Mapping))
     return " ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
 
 

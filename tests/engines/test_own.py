@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from tests.networks import INT, REAL, TEXT, H, linear, save, thresholds
 
+from trunkline.engines import measure as measuring
 from trunkline.engines.own import MODEL, RECORD, TOGETHER, Measured, OwnEngine, OwnNetwork, bundled, packed
 from trunkline.errors import BundleError, DataError
 from trunkline.files import digest_file
@@ -72,6 +73,24 @@ def test_a_row_has_the_same_bits_alone_and_in_any_batch(make: Any, tmp_path: Pat
     engine, rows = OwnNetwork(make(tmp_path)).load(), numbers(21, 200)
     alone = [engine.run(call(row))[0].tobytes() for row in rows]
     assert [row.tobytes() for row in engine.run(call(*rows))] == alone
+
+
+def test_a_machine_may_choose_its_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measuring, "quiet", lambda: True)
+    monkeypatch.setattr(measuring, "LIMIT_SECONDS", 60.0)
+    nodes = [
+        H.make_node("LabelEncoder", ["words"], ["codes"], domain="ai.onnx.ml", keys_strings=["好"], values_int64s=[7], default_int64=0),
+        H.make_node("Add", ["codes", "n"], ["y"]),
+    ]
+    inputs = [("words", TEXT, ["rows", 2]), ("n", INT, ["rows", 2])]
+    for file in (save(tmp_path / "m.onnx", nodes, inputs, [("y", INT, ["rows", 2])], {}), wide(tmp_path)):
+        engine = OwnNetwork(file).load()
+        (asked,) = engine.examples()
+        assert engine.run(asked).shape[0] == TOGETHER
+        found = measuring.measure(engine)
+        assert found is not None
+        assert (set(found.row_ms), found.engine) == ({"1"}, engine.card.id)
+        assert 1 <= found.rows <= TOGETHER
 
 
 def test_threads_share_a_session(tmp_path: Path) -> None:

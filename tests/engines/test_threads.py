@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 
@@ -25,6 +26,26 @@ def test_workers_can_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
     assert workers() == 3
     monkeypatch.setenv("TRUNKLINE_THREADS", "many")
     assert workers() >= 1
+
+
+def test_fewer_threads_than_the_pool_has_do_all_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRUNKLINE_THREADS", "4")
+    lock, running, most = threading.Lock(), 0, 0
+
+    def work(item: int) -> int:
+        nonlocal running, most
+        with lock:
+            running += 1
+            most = max(most, running)
+        time.sleep(0.005)
+        with lock:
+            running -= 1
+        return item * item
+
+    assert run_all(work, range(11), most=2) == [item * item for item in range(11)]
+    assert most <= 2
+    with pytest.raises(ZeroDivisionError):
+        run_all(lambda item: 1 // (item - 5), range(11), most=2)
 
 
 def test_work_inside_the_pool_runs_inline(monkeypatch: pytest.MonkeyPatch) -> None:

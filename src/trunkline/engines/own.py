@@ -6,7 +6,6 @@ Its name is its content, "own:<digest>": two products with the same file share o
 from __future__ import annotations
 
 import hashlib
-import platform
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -18,9 +17,11 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from trunkline.engines import examples
 from trunkline.engines.onnx_check import check_onnx
 from trunkline.engines.ort import OrtSession, Port
-from trunkline.engines.processor import flags
+from trunkline.engines.processor import kind
+from trunkline.engines.settings import Settings
 from trunkline.errors import BundleError, DataError
 from trunkline.files import digest_file
 from trunkline.inputs.tensors import TENSORS, Tensors
@@ -49,7 +50,7 @@ class Measured(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def here(self) -> int:
         """Rows that go together on this machine; 1 wherever it wasn't measured."""
-        return self.together if (self.runtime, self.processor) == (_runtime(), _processor()) else 1
+        return self.together if (self.runtime, self.processor) == (_runtime(), kind()) else 1
 
 
 class OwnNetwork:
@@ -110,7 +111,7 @@ class OwnEngine:
     """
 
     def __init__(self, card: EngineCard, session: OrtSession, together: int = 1) -> None:
-        self.card, self._session = card, session
+        self.card, self._session, self.settings = card, session, Settings()
         self._ports = {port.name: port for port in session.inputs}
         for port in session.inputs:
             _check_port(port)
@@ -118,6 +119,14 @@ class OwnEngine:
 
     def cost(self, item: Tensors) -> int:
         return 1
+
+    def examples(self) -> list[Call]:
+        """For `engines.measure`."""
+        ports = self._ports.values()
+        parts = [(_TYPES[port.type] is np.object_, _width(port)) for port in ports]
+        output = next((port.name for port in self._session.outputs if port.type in _TYPES), "")
+        options = (("output", output), ("tensors", tuple(self._ports)))
+        return [Call(self.card.id, examples.tensors(parts, TOGETHER), OUTPUTS, options=options)]
 
     def run(self, call: Call) -> NDArray[Any]:
         """(n, values) as the network gives them. Raises BundleError where names, types or shapes don't fit,
@@ -186,7 +195,7 @@ class OwnEngine:
 def packed(network: OwnNetwork, call: Call) -> dict[str, bytes]:
     """The files of a bundle that hold the network. The call's rows measure how many may go together here."""
     together = network.load().rows_together(call)
-    record = msgspec.json.encode(Measured(together, _runtime(), _processor()))
+    record = msgspec.json.encode(Measured(together, _runtime(), kind()))
     files = {name: path.read_bytes() for name, path in network.files.items()}
     return {f"{HOME}/{NET}/{name}": content for name, content in {**files, RECORD: record}.items()}
 
@@ -230,6 +239,12 @@ def _check_port(port: Port) -> None:
         )
 
 
+def _width(port: Port) -> int:
+    """Columns that an input takes; 1 where it takes any number."""
+    width = port.shape[1] if len(port.shape) == 2 else 1
+    return width if isinstance(width, int) else 1
+
+
 def _array(port: Port, parts: Sequence[Any]) -> NDArray[Any]:
     """Rows as the port wants them: its type, one axis or two."""
     wanted = _TYPES[port.type]
@@ -266,10 +281,6 @@ def _runtime() -> str:
         return version("onnxruntime")
     except PackageNotFoundError:
         return ""
-
-
-def _processor() -> str:
-    return _digest(platform.machine(), *sorted(flags()))[:16]
 
 
 def _digest(*parts: str) -> str:

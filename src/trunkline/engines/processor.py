@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import platform
 from functools import cache
 from pathlib import Path
@@ -9,16 +10,29 @@ from pathlib import Path
 from trunkline.errors import TrunkError
 
 
-@cache
 def flags() -> frozenset[str]:
     """Instruction sets of the first core; empty where the system doesn't say (not Linux)."""
+    return frozenset(_first_core().get("flags", "").split())
+
+
+def model() -> str:
+    """The processor's name; its architecture where the system doesn't say."""
+    return _first_core().get("model name") or platform.processor() or platform.machine()
+
+
+def kind() -> str:
+    """Names processors that may compute differently: architecture and instruction sets, hex."""
+    return hashlib.sha256("\0".join([platform.machine(), *sorted(flags())]).encode()).hexdigest()[:16]
+
+
+@cache
+def _first_core() -> dict[str, str]:
     try:
-        for line in Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace").splitlines():
-            if line.startswith("flags"):
-                return frozenset(line.split(":", 1)[1].split())
+        text = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace")
     except OSError:
-        pass
-    return frozenset()
+        return {}
+    pairs = (line.partition(":") for line in text.partition("\n\n")[0].splitlines())
+    return {name.strip(): value.strip() for name, _, value in pairs}
 
 
 def groups_of_int8() -> bool | None:

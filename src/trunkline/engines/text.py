@@ -8,13 +8,16 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from trunkline.engines.batching import BUCKET, MAX_ROWS, MAX_TOKENS, batches, bucket_of
+from trunkline.engines import examples
+from trunkline.engines.batching import BUCKET, ROWS, TOKENS, Batch, batches, bucket_of
+from trunkline.engines.settings import Settings
 from trunkline.engines.threads import run_all
 from trunkline.errors import TrunklineError, nearest
 from trunkline.types import Call, EngineCard
 
 _KEPT = 4_096  # texts whose ids wait for their turn
 _CHUNK = 1024  # rows tokenised at once, so that memory doesn't grow with the call
+_EXAMPLES = {8: 16, 16: 16, 64: 4}  # tokens of a text -> texts for a measurement: a word, a question, a review
 
 
 class Tokenizer(Protocol):
@@ -27,8 +30,8 @@ class Encoder(Protocol):
     """The model behind the tokenizer. Its rows must not depend on their batch-mates."""
 
     bucket: int
-    max_rows: int
-    max_tokens: int  # of one batch, padding counted
+    batch: Batch  # at a time, until this machine was measured
+    most: Batch  # at a time, at most: beyond it a row's bits would depend on its batch-mates
 
     def pooled(self, ids: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.float32]:
         """(rows, padded) token ids and the true lengths -> (rows, dim)."""
@@ -42,13 +45,14 @@ class Encoder(Protocol):
 class TextEngine:
     """An `Engine` for texts. Forms: `pooled` float32 (n, dim); `tokens` a list of (length, hidden).
 
-    The same text gives bit-equal output alone or in any batch.
+    The same text gives bit-equal output alone or in any batch, whatever the settings.
     """
 
     def __init__(self, card: EngineCard, tokenizer: Tokenizer, encoder: Encoder) -> None:
         self.card = card
         self._tokenizer = tokenizer
         self._encoder = encoder
+        self.settings = Settings(encoder.batch)
         self._kept: dict[str, list[int]] = {}  # ids from `cost` until they are computed
 
     def cost(self, item: str) -> int:
@@ -59,7 +63,13 @@ class TextEngine:
             if len(self._kept) >= _KEPT:
                 self._kept.clear()
             self._kept[item] = ids
-        return bucket_of(len(ids), self._encoder.bucket)
+        return self._padded(ids)
+
+    def examples(self) -> list[Call]:
+        """For `engines.measure`; lengths over the limit are left out."""
+        name = f"trunk:{self.card.id}"
+        made = [examples.texts(self._cost_unkept, cost, count) for cost, count in _EXAMPLES.items()]
+        return [Call(name, texts) for texts in made if texts]
 
     def run(self, call: Call) -> Any:
         """Raises TrunklineError for a form, an adapter or options this trunk doesn't have."""
@@ -87,16 +97,18 @@ class TextEngine:
                 found=call.adapter or str(dict(call.options)),
             )
 
+    def _cost_unkept(self, text: str) -> int:
+        return self._padded(*self._tokenizer.encode([text]))
+
+    def _padded(self, ids: list[int]) -> int:
+        return bucket_of(len(ids), self._encoder.bucket)
+
     def _batches(self, texts: Sequence[str]) -> list[tuple[list[int], NDArray[Any], NDArray[Any]]]:
         """(row numbers, padded ids, lengths) of each batch."""
         ids = self._ids(texts)
         made = []
-        for padded, rows in batches(
-            [len(row) for row in ids],
-            bucket=self._encoder.bucket,
-            max_rows=self._encoder.max_rows,
-            max_tokens=self._encoder.max_tokens,
-        ):
+        batch = self.settings.batch.within(self._encoder.most)
+        for padded, rows in batches([len(row) for row in ids], batch, bucket=self._encoder.bucket):
             block = np.zeros((len(rows), padded), np.int64)
             lengths = np.array([len(ids[row]) for row in rows], np.int64)
             for at, row in enumerate(rows):
@@ -114,7 +126,7 @@ class TextEngine:
             rows, block, lengths = batch
             out[rows] = self._encoder.pooled(block, lengths)
 
-        run_all(work, self._batches(texts))
+        run_all(work, self._batches(texts), self.settings.threads)
 
     def _tokens(self, texts: Sequence[str]) -> list[NDArray[np.float32]]:
         out: list[NDArray[np.float32]] = [np.empty((0, 0), np.float32)] * len(texts)
@@ -128,13 +140,13 @@ class RowEncoder:
     """Base of encoders that take one row at a time, where a runtime mixes rows of a batch."""
 
     bucket = BUCKET
-    max_rows = 1
-    max_tokens = MAX_TOKENS
+    batch = Batch()  # rows that come together are taken together, then computed one after another
+    most = Batch(rows=1, tokens=TOKENS[1])
 
 
 class BatchEncoder:
     """Base of encoders whose runtime keeps the rows of a batch apart."""
 
     bucket = BUCKET
-    max_rows = MAX_ROWS
-    max_tokens = MAX_TOKENS
+    batch = Batch()
+    most = Batch(ROWS[1], TOKENS[1])

@@ -48,6 +48,7 @@ from trunkline.serve.problems import http_problem, json_bytes, problem
 from trunkline.serve.rollout import Comparisons, identity
 from trunkline.serve.rollout import Route as ProductRoute
 from trunkline.serve.schedule import Scheduler, Spent, Ticket
+from trunkline.serve.tuning import settings_of
 from trunkline.types import Call, End, Steps
 
 if TYPE_CHECKING:
@@ -93,7 +94,11 @@ class Server:
     def __init__(self, live: LiveCatalog, limits: Limits, store: Store | None = None) -> None:
         self.live, self.limits = live, limits
         self.admission = Admission(limits)
-        self.meter = meters.Meter(lambda name: name in self.catalog.products, lambda: self.scheduler.waiting())
+        self.meter = meters.Meter(
+            lambda name: name in self.catalog.products,
+            lambda: self.scheduler.waiting(),
+            lambda: settings_of(live.engines),
+        )
         now = live.snapshot()
         self.scheduler = Scheduler(now.engines, now.key, executed=self.meter.executed)
         self.comparisons = Comparisons(busy=lambda: self.admission.total > limits.waiting // 4)

@@ -25,6 +25,7 @@ from trunkline.serve.log import log
 from trunkline.serve.opening import Loader, Snapshot, as_trunkline, prove
 from trunkline.serve.places import Places, name_beside
 from trunkline.serve.replay import Proven
+from trunkline.serve.residence import Residence
 from trunkline.serve.rollout import Route
 from trunkline.serve.wire import UnavailableError, UnknownProductError
 from trunkline.store.place import StoreError
@@ -66,6 +67,11 @@ class LiveCatalog:
         self._changing = threading.RLock()
         self._snapshot = self._loader.open(self.root)
         self._described: dict[str, tuple[str, orjson.Fragment]] = {}  # product -> (digest of all files, JSON)
+
+    @property
+    def engines(self) -> Residence:
+        """Shared by all products."""
+        return self._loader.engines
 
     def snapshot(self) -> Snapshot:
         """What serves at this moment; take it once a request."""

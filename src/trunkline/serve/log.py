@@ -72,7 +72,7 @@ class Gathered(logging.Handler):
 def log_to_stderr() -> None:
     handler = Gathered(sys.stderr)
     handler.setFormatter(JsonLines())
-    for name in ("trunkline.serve", "uvicorn"):
+    for name in ("trunkline.serve", "trunkline.engines", "uvicorn"):
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate = [handler], False
     log.setLevel(logging.INFO)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from starlette.responses import Response
     from starlette.routing import Route
 
+    from trunkline.engines.settings import Settings
     from trunkline.serve.schedule import Spent
 
 DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"  # read by prometheus_client when it is imported
@@ -53,13 +54,19 @@ class Meter:
     """The numbers of one process. `request` and `executed` may be called from any thread.
 
     served: is a product of that name known here; other names are never labels. waiting: engine -> rows in its queue.
+    settings: engine -> its settings, of those in memory.
     """
 
-    def __init__(self, served: Callable[[str], bool], waiting: Callable[[], Mapping[str, int]]) -> None:
+    def __init__(
+        self,
+        served: Callable[[str], bool],
+        waiting: Callable[[], Mapping[str, int]],
+        settings: Callable[[], Mapping[str, Settings]] = dict,
+    ) -> None:
         from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 
         disable_created_metrics()  # type: ignore[no-untyped-call]  # a third of the text otherwise, and of no use to Prometheus
-        self._served, self._waiting = served, waiting
+        self._served, self._waiting, self._settings = served, waiting, settings
         self._series: dict[tuple[str, str, str], _Series] = {}
         self._looked = 0.0
         own = self.registry = CollectorRegistry()
@@ -107,6 +114,13 @@ class Meter:
         )
         counts = (self._executions, self._executed_rows, self._executed_seconds)
         self._engine = cache(lambda engine: [count.labels(engine) for count in counts])
+        self._set = Gauge(
+            "trunkline_engine_setting",
+            "Rows and tokens of a batch at most, threads at a time, and whether that was measured here.",
+            ("engine", "setting"),
+            registry=own,
+            multiprocess_mode="livemostrecent",
+        )
 
     def request(
         self, product: str, version: str, engine: str, status: int, rows: int, spent: Spent, seconds: float
@@ -139,6 +153,10 @@ class Meter:
         from prometheus_client.multiprocess import MultiProcessCollector
 
         self._look()
+        for engine, now in self._settings().items():  # the worker that is asked tells its own: all are of one machine
+            told = {"rows": now.batch.rows, "tokens": now.batch.tokens, "threads": now.threads, "measured": now.measured}
+            for name, value in told.items():
+                self._set.labels(engine, name).set(value)
         registry: CollectorRegistry = self.registry
         if DIRECTORY in os.environ:
             registry = CollectorRegistry()

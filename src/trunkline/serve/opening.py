@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from trunkline.bundle import Bundle
+from trunkline.engines.settings import settle
 from trunkline.errors import BundleError, TrunklineError
 from trunkline.record import Record
 from trunkline.serve.catalog import Catalog, Served
@@ -23,6 +24,7 @@ from trunkline.serve.residence import Residence
 from trunkline.serve.rollout import Route
 from trunkline.shelf import Shelf
 from trunkline.trunks import find
+from trunkline.trunks.cache import settings_folder
 from trunkline.types import Engine, EngineCard, Refused, Trunk
 
 LOADED_AT_START = 50  # products; about as long as a trunk takes to load
@@ -80,7 +82,7 @@ class Loader:
     def __init__(self, budget_bytes: int = sys.maxsize, places: Places | None = None) -> None:
         self.places = places or Places()
         self._sources: dict[str, Trunk] = {}
-        self.engines = Residence(lambda name: self._sources[name].load(), budget_bytes)
+        self.engines = Residence(lambda name: settle(self._sources[name].load(), settings_folder()), budget_bytes)
         self._ask = Catalog({}, {}, self.engines).ask()
 
     def open(self, root: Path) -> Snapshot:

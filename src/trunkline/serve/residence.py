@@ -54,6 +54,7 @@ class Residence(Mapping[str, Engine]):
         self._sizes: dict[str, int] = {}  # as measured once, so that room is made before the next load
         self._clock = count()
         self.loads = self.evictions = 0
+        self.asked = 0  # rows that ever waited for an engine
 
     def __getitem__(self, name: str) -> Engine:
         """The engine, loaded if it isn't here: once, however many ask."""
@@ -93,6 +94,7 @@ class Residence(Mapping[str, Engine]):
         `release`."""
         with self._lock:
             self._held[name] += 1
+            self.asked += 1
 
     def release(self, name: str) -> None:
         with self._lock:
@@ -111,6 +113,16 @@ class Residence(Mapping[str, Engine]):
             self._pinned.discard(name)
             gone = self._make_room(0, "")
         _dropped(gone)
+
+    def idle(self) -> bool:
+        """Does no row wait for an engine, or run in one?"""
+        with self._lock:
+            return not +self._held
+
+    def peek(self) -> dict[str, Engine]:
+        """The engines in memory, without using them."""
+        with self._lock:
+            return {name: seat.engine for name, seat in self._seats.items()}
 
     def resident(self) -> dict[str, int]:
         """Name -> bytes of every engine in memory, the least recently used first."""

@@ -7,7 +7,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Thread
@@ -41,20 +41,23 @@ def serve(
     store: str | None = None,
     registry: str | None = None,
     as_json: bool = False,
+    fixed: Mapping[str, int] | None = None,
 ) -> None:
     """Answer for every product at or below `folder` until SIGINT or SIGTERM; calls under way are ended.
 
     What is served is said on stderr, line by line, or as one JSON object on stdout. SIGHUP reads the folder anew
     while the calls go on. Port 0 takes a free one. `certificate` and `key` are PEM files for TLS; `store` is the
     address of the store of keys, else $TRUNKLINE_STORE's or the folder's own; `registry`, else $TRUNKLINE_REGISTRY,
-    that of the store which says what serves, else each product's folder does. Raises TrunklineError where the port is
-    taken, the pair is wrong, no product is there, or others could call without a key.
+    that of the store which says what serves, else each product's folder does; `fixed` are settings of engines by the
+    variable that holds them (`engines.settings`). Raises TrunklineError where the port is taken, the pair is wrong, no
+    product is there, or others could call without a key.
     """
     limit_blas()
     check_tls(certificate, key)
     for variable, address in ((VARIABLE, store), (REGISTRY, registry)):
         if address is not None:
             os.environ[variable] = address  # workers find it there; an argument would show it to every user
+    os.environ.update({name: str(number) for name, number in (fixed or {}).items()})
     check_binding(host, lambda: _has_keys(folder))
     listening = listen(host, port)
     if workers > 1:

@@ -1,8 +1,8 @@
 """Follows what is deployed while the server answers: one thread that looks every second.
 
 It swaps what the record of a product names, takes on new products, proves bundles that nobody asked yet, hands over
-what was counted, and promotes or withdraws canaries by their rules. The change itself is written to the record, so
-that every process follows.
+what was counted, promotes or withdraws canaries by their rules, and measures engines while nobody calls. The change
+itself is written to the record, so that every process follows.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from trunkline.serve.log import log
 from trunkline.serve.opening import find_products
 from trunkline.serve.places import Stamp, contents
 from trunkline.serve.rollout import Outcome, Route, judge_canary
+from trunkline.serve.tuning import Tuner
 from trunkline.shelf import Shelf
 
 EVERY_SECONDS = 1.0
@@ -32,7 +33,7 @@ class Watcher:
     """A context manager: watching within it. `look` is one look, for tests and for SIGHUP."""
 
     def __init__(self, live: LiveCatalog, every: float = EVERY_SECONDS) -> None:
-        self.live, self.every = live, every
+        self.live, self.every, self.tuner = live, every, Tuner(live.engines)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
         self._stamps: dict[Path, Stamp] = {}
@@ -61,6 +62,7 @@ class Watcher:
         while not self._stop.wait(self.every):
             self._step("deployments", self.look)
             self._step("bundles", lambda: self.live.prove_some(self.every * _PROVE_SHARE))
+            self._step("engines", lambda: self.tuner.look(self._stop.is_set))
 
     def _step(self, about: str, step: Callable[[], object]) -> None:
         try:

@@ -27,6 +27,7 @@ from threading import Event, Thread
 from time import monotonic, sleep
 from typing import Any
 
+from trunkline.engines.threads import THREADS_VARIABLE
 from trunkline.engines.threads import workers as cores
 from trunkline.errors import TrunklineError
 from trunkline.serve import meters
@@ -92,7 +93,7 @@ class Supervisor:
         self._reload: deque[Slot] = deque()
         self._reloading: Slot | None = None
         self._started = False  # was the first ever ready?
-        self._env = {"TRUNKLINE_THREADS": str(max(1, cores() // len(sockets))), **os.environ}
+        self._env = {THREADS_VARIABLE: str(max(1, cores() // len(sockets))), **os.environ}
 
     def run(self) -> None:
         with self._catching():

@@ -27,6 +27,11 @@ def cache_folder() -> Path:
     return Path(user_cache_dir("trunkline"))
 
 
+def settings_folder() -> Path:
+    """Where `engines.settings` keeps what was measured on this machine."""
+    return cache_folder() / "settings"
+
+
 def fingerprint(parts: Mapping[str, object]) -> str:
     """Digest of everything that decides what a trunk gives. Hex, 32 signs."""
     text = json.dumps(parts, sort_keys=True, ensure_ascii=False, separators=(",", ":"))

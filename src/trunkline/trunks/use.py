@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from trunkline.engines.batching import Batch
 from trunkline.engines.text import TextEngine
 from trunkline.trunks.cache import fingerprint, is_prepared, package_file, prepared, verified
 from trunkline.types import EngineCard, Refused
@@ -104,8 +105,7 @@ class _Encoder:
     """
 
     bucket = 8
-    max_rows = 16
-    max_tokens = 128
+    batch = most = Batch(16, 128)  # one shape for each bucket, see above
 
     def __init__(self, folder: Path) -> None:
         w = {path.stem: np.load(path, allow_pickle=False) for path in folder.glob("*.npy") if path.stem != "words"}
@@ -120,7 +120,7 @@ class _Encoder:
 
     def pooled(self, ids: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.float32]:
         given, padded = ids.shape
-        rows = max(given, self.max_tokens // padded)
+        rows = max(given, self.most.tokens // padded)
         whole = np.zeros((rows, padded), np.int64)
         whole[:given] = ids
         full = np.ones(rows, np.int64)
