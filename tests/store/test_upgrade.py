@@ -38,6 +38,10 @@ ROWS = {
         "catalog": f"(1, 'support', 'v1', 'd', 'live', 100, '{T}', 'me', '第一版', NULL, 'deploy', true, '{{}}')",
         "traffic": "('support', '{\"era\": \"1\", \"versions\": {}}')",
     },
+    "0005": {
+        "jobs": f"('j', 'bulk', 'support', 'acme', 'app', '{{}}', 'running', 7, 'w', '{T}', NULL, '{T}', "
+        f"'here', 9, 1, 0.5, '[[\"a\", 70]]', 1, '{T}', NULL)",
+    },
 }
 
 

@@ -65,5 +65,10 @@ def _has_sql() -> None:
         raise MissingExtra("SQLAlchemy with Alembic", "sql") from None
 
 
+def jobs_folder(folder: Path) -> Path:
+    """Where the files of long jobs lie, wherever the store is."""
+    return folder.resolve() / ".trunkline" / "jobs"
+
+
 def _named(wanted: str | None) -> str | None:
     return wanted or os.environ.get(VARIABLE)
