@@ -32,3 +32,17 @@ def test_a_column_named_twice(tmp_path: Path) -> None:
     pq.write_table(table, tmp_path / "a.parquet")
     with pytest.raises(DataError, match="named twice"):
         list(ParquetSource(tmp_path / "a.parquet").rows())
+
+
+def test_a_row_group_of_any_size_is_read_in_little_memory(tmp_path: Path) -> None:
+    """All of 17 MB in one, as some writers make it."""
+    count, note = 40_000, "退款 note " * 36
+    table = pa.table({"note": [f"{n} {note}" for n in range(count)]})
+    pq.write_table(table, tmp_path / "t.parquet", compression="none", row_group_size=count, use_dictionary=False)
+    del table
+    assert (tmp_path / "t.parquet").stat().st_size > 17_000_000
+    before, most = pa.total_allocated_bytes(), 0
+    for n, row in enumerate(ParquetSource(tmp_path / "t.parquet").rows()):
+        assert row["note"].startswith(f"{n} ")
+        most = max(most, pa.total_allocated_bytes() - before)
+    assert most < 6_000_000

@@ -10,6 +10,7 @@ from trunkline.data.note import Note
 from trunkline.errors import DataError, MissingExtra
 
 _BATCH = 2_000  # rows in memory at once
+_BUFFER = 1 << 20  # bytes of each column
 
 
 class ParquetSource:
@@ -30,12 +31,13 @@ class ParquetSource:
         except ImportError:
             raise MissingExtra("pyarrow", "parquet") from None
         try:
-            with pq.ParquetFile(self.path) as file:
+            # Without these a whole row group, which may be all of the file, is read before its first row.
+            with pq.ParquetFile(self.path, pre_buffer=False, buffer_size=_BUFFER) as file:
                 names = file.schema_arrow.names
                 if len(set(names)) < len(names):
                     twice = sorted({name for name in names if names.count(name) > 1})
                     raise DataError("a column is named twice", where=str(self.path), found=", ".join(twice))
-                for batch in file.iter_batches(_BATCH):
+                for batch in file.iter_batches(_BATCH, use_threads=False):
                     yield from batch.to_pylist()
         except FileNotFoundError:
             raise DataError("this file does not exist", where=str(self.path)) from None
