@@ -32,6 +32,7 @@ from trunkline.client import (
     UnreachableError,
     errors,
     results,
+    sending,
 )
 from trunkline.client import client as module
 from trunkline.errors import RequestError, TrunklineError
@@ -107,7 +108,7 @@ def faulty(real: tuple[Faulty, str]) -> Faulty:
 
 @pytest.fixture
 def url(real: tuple[Faulty, str], faulty: Faulty, monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setattr(module, "_random_wait", lambda state: 0.01)
+    monkeypatch.setattr(sending, "_random_wait", lambda state: 0.01)
     return real[1]
 
 
@@ -253,7 +254,7 @@ def test_problems_are_raised_as_they_were_told(kind: Kind, url: str, faulty: Fau
 
 @BOTH
 def test_nobody_there(kind: Kind, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_random_wait", lambda state: 0.1)
+    monkeypatch.setattr(sending, "_random_wait", lambda state: 0.1)
     with pytest.raises(UnreachableError) as caught:
         ask(kind, lambda client: client.products(), "http://127.0.0.1:9", deadline=0.35)
     assert caught.value.where == "http://127.0.0.1:9"
@@ -285,7 +286,7 @@ def test_the_wait_is_random_under_a_bound_that_doubles() -> None:
     state = tenacity.RetryCallState(tenacity.Retrying(), None, (), {})
     for attempt, bound in ((1, 0.2), (2, 0.4), (3, 0.8), (20, 10.0)):
         state.attempt_number = attempt
-        waits = [module._random_wait(state) for _ in range(200)]
+        waits = [sending._random_wait(state) for _ in range(200)]
         assert 0 <= min(waits) < bound / 4
         assert bound * 0.75 < max(waits) <= bound
 
@@ -311,11 +312,13 @@ def test_fields_of_a_strange_task_are_kept_and_strange_answers_refused() -> None
 
 def test_both_have_the_same_calls() -> None:
     def calls(kind: Kind) -> dict[str, list[str]]:
-        public = {name: f for name, f in vars(kind).items() if not name.startswith("_") and callable(f)}
+        public = {name: f for name, f in inspect.getmembers(kind, inspect.isfunction) if not name.startswith("_")}
         return {name: list(inspect.signature(f).parameters) for name, f in public.items()}
 
     assert calls(Client) == calls(AsyncClient)
-    assert set(calls(Client)) == {"close", "predict", "matrix", "products", "embeddings", "stream"}
+    rows = {"predict", "matrix", "products", "embeddings", "stream"}
+    jobs = {"submit", "job", "jobs", "wait", "download", "answers", "cancel", "delete"}
+    assert set(calls(Client)) == rows | jobs | {"close"}
 
 
 def test_it_loads_on_use_and_says_what_is_missing() -> None:

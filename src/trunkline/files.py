@@ -32,7 +32,7 @@ def write_atomic(path: Path, data: bytes, durable: bool = True) -> None:
                 os.fsync(file.fileno())
         os.replace(temp, path)
         if durable:
-            _sync(path.parent)
+            sync(path.parent)
     except OSError as error:
         _remove(temp)
         raise _cannot_write(path, error) from error
@@ -55,9 +55,9 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         temp.mkdir(parents=True)
         yield temp
         for file in temp.rglob("*"):
-            _sync(file)
+            sync(file)
         os.rename(temp, path)
-        _sync(path.parent)
+        sync(path.parent)
     except OSError as error:
         shutil.rmtree(temp, ignore_errors=True)
         raise _cannot_write(path, error) from error
@@ -160,7 +160,7 @@ def _remove(path: Path) -> None:
     path.unlink(missing_ok=True)
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
     """Makes a file or a rename in a folder survive a power cut; Windows can't open folders for it."""
     if os.name == "nt":
         return

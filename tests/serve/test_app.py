@@ -222,7 +222,7 @@ def test_every_error_has_a_status() -> None:
     own = [
         kind for kind in vars(wire).values() if isinstance(kind, type) and issubclass(kind, TrunklineError)
     ]
-    assert len(own) == 11
+    assert len(own) == 15
     assert all(kind in STATUS for kind in own)
 
 

@@ -132,7 +132,9 @@ def test_health_and_docs_stay_open(client: TestClient, store: Store) -> None:
         ("POST", "/v1/embeddings", "predict"),
         ("POST", "/v2/models/a/infer", "predict"),
         ("DELETE", "/v1/jobs/a", "predict"),
-        ("GET", "/v1/jobs/a", "read"),
+        ("GET", "/v1/jobs/a", "predict"),  # who may send rows may fetch their answers, and nobody else
+        ("GET", "/v1/jobs", "predict"),
+        ("GET", "/v1/jobsx", "read"),
         ("GET", "/metrics", "read"),
         ("HEAD", "/v1/products", "read"),
         ("POST", "/v2/repository/index", "read"),
@@ -140,6 +142,7 @@ def test_health_and_docs_stay_open(client: TestClient, store: Store) -> None:
         ("POST", "/v2/repository/models/a/unload", "admin"),
         ("GET", "/v1/admin/usage", "admin"),
         ("GET", "/no/such/route", "read"),
+        ("POST", "/v1/products/客服/jobs", "predict"),
     ],
 )
 def test_what_a_key_must_be_made_for(method: str, path: str, scope: str) -> None:

@@ -173,6 +173,18 @@ def test_unload_and_load(tmp_path: Path) -> None:
     assert "'support'" in caught.value.hint
 
 
+def test_a_version_can_be_had_whatever_serves(tmp_path: Path) -> None:
+    live = two_versions(tmp_path)
+    before = live.snapshot()
+    assert live.version("support", "v1") is before.products["support"]
+    assert label(live, live.version("support", "v2")) == "card"
+    assert live.snapshot() is before
+    with pytest.raises(BundleError, match="no version 'v7'"):
+        live.version("support", "v7")
+    with pytest.raises(UnknownProductError):
+        live.version("suport", "v1")
+
+
 def test_a_failed_gate_is_not_loaded_by_name(tmp_path: Path) -> None:
     live = two_versions(tmp_path)
     shelf = make_product(tmp_path, passed=False)

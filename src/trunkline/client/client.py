@@ -1,90 +1,27 @@
-"""The client, sync and async. Both send the same `Asked` under the same policy; only the sending differs.
-
-A call is sent again after a broken or refused connection, a timeout, 429 and 503: after what Retry-After says,
-else after a random time under a bound that doubles ("full jitter": Brooker, "Exponential Backoff And Jitter",
-AWS Architecture Blog, 2015), until the deadline. Every POST has an Idempotency-Key, the same each time it is
-sent, so that it can't be counted twice.
-"""
+"""The client, sync and async: the same calls, sent by `sending`."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from time import monotonic
 from types import TracebackType
-from typing import Any, Generic, Self, TypeVar, overload
+from typing import Self, overload
 
 from trunkline.client import asked
-from trunkline.client.asked import Asked, Row
-from trunkline.client.errors import OverloadedError, UnreachableError, problem
+from trunkline.client.asked import Row
+from trunkline.client.jobs import AsyncJobCalls, JobCalls
 from trunkline.client.results import Answer, ProductInfo
-from trunkline.errors import MissingExtra
-
-try:
-    import httpx
-    import tenacity
-except ImportError as error:
-    raise MissingExtra("the client", "client") from error
-
-T = TypeVar("T")
-H = TypeVar("H", httpx.Client, httpx.AsyncClient)
 
 CHUNK = 500  # rows of a stream that are sent at a time
-_MISTAKES = (httpx.UnsupportedProtocol, httpx.LocalProtocolError)  # ours: sending again mends nothing
-_random_wait = tenacity.wait_random_exponential(multiplier=0.2, max=10)  # seconds
 
 
-class _Shared(Generic[H]):
-    """What both clients share: where, as whom, how long, and when again. See `Client`."""
-
-    _kind: type[H]
-
-    def __init__(
-        self,
-        base_url: str | None = None,
-        key: str | None = None,
-        *,
-        timeout: float = 10.0,
-        deadline: float = 30.0,
-    ) -> None:
-        self.base_url = (base_url or os.environ.get("TRUNKLINE_URL") or "http://127.0.0.1:8000").rstrip("/")
-        self.timeout, self.deadline = timeout, deadline
-        key = key or os.environ.get("TRUNKLINE_KEY")
-        headers = {"authorization": f"Bearer {key}"} if key else {}
-        self._client: H = self._kind(base_url=self.base_url, headers=headers)
-        self._policy: dict[str, Any] = {
-            "retry": tenacity.retry_if_exception(_passes),
-            "wait": _wait,
-            "stop": tenacity.stop_before_delay(deadline),
-            "reraise": True,
-        }
-
-    def _request(self, call: Asked[Any], until: float) -> dict[str, Any]:
-        """Arguments of one try. It has what is left of the time, and tells the server so."""
-        left = max(0.001, min(self.timeout, until - monotonic()))
-        headers = {**call.headers, "x-timeout-ms": str(int(left * 1000) or 1)}
-        parts = {"content": call.content, "headers": headers, "params": call.params}
-        return {"method": call.method, "url": call.path, "timeout": left, **parts}
-
-    def _unreachable(self, error: httpx.TransportError) -> UnreachableError:
-        return UnreachableError(
-            "the server gave no whole answer",
-            where=self.base_url,
-            found=f"{type(error).__name__}: {error}".removesuffix(": "),
-            hint="is `trunkline serve` running there? base_url or TRUNKLINE_URL names the place",
-        )
-
-
-class Client(_Shared[httpx.Client]):
+class Client(JobCalls):
     """Calls to a Trunkline server. Threads may share it; close it, best by `with`.
 
     base_url: else TRUNKLINE_URL, else http://127.0.0.1:8000. key: else TRUNKLINE_KEY, else none. timeout: seconds
     that a try may wait for the next bytes. deadline: seconds after which no new try begins.
     Every call raises ProblemError (OverloadedError where that lasted until the deadline) and UnreachableError.
     """
-
-    _kind = httpx.Client
 
     def __enter__(self) -> Self:
         return self
@@ -146,22 +83,9 @@ class Client(_Shared[httpx.Client]):
             answers = self._send(asked.lines(product, chunk))
             yield from zip(chunk, answers, strict=True)
 
-    def _send(self, call: Asked[T]) -> T:
-        until = monotonic() + self.deadline
 
-        def once() -> T:
-            return _read(call, self._client.request(**self._request(call, until)))
-
-        try:
-            return tenacity.Retrying(**self._policy)(once)
-        except httpx.TransportError as error:
-            raise self._unreachable(error) from error
-
-
-class AsyncClient(_Shared[httpx.AsyncClient]):
+class AsyncClient(AsyncJobCalls):
     """`Client` for asyncio: the same calls, awaited; `async with`, `async for`."""
-
-    _kind = httpx.AsyncClient
 
     async def __aenter__(self) -> Self:
         return self
@@ -213,37 +137,6 @@ class AsyncClient(_Shared[httpx.AsyncClient]):
             answers = await self._send(asked.lines(product, chunk))
             for pair in zip(chunk, answers, strict=True):
                 yield pair
-
-    async def _send(self, call: Asked[T]) -> T:
-        until = monotonic() + self.deadline
-
-        async def once() -> T:
-            return _read(call, await self._client.request(**self._request(call, until)))
-
-        try:
-            return await tenacity.AsyncRetrying(**self._policy)(once)
-        except httpx.TransportError as error:
-            raise self._unreachable(error) from error
-
-
-def _read(call: Asked[T], reply: httpx.Response) -> T:
-    if reply.status_code >= 400:
-        raise problem(reply.status_code, reply.headers, reply.content)
-    return call.read(reply.content, reply.headers)
-
-
-def _passes(error: BaseException) -> bool:
-    """May it go well next time?"""
-    if isinstance(error, httpx.TransportError):
-        return not isinstance(error, _MISTAKES)
-    return isinstance(error, OverloadedError)
-
-
-def _wait(state: tenacity.RetryCallState) -> float:
-    """Seconds until the next try."""
-    error = state.outcome.exception() if state.outcome else None
-    wanted = error.retry_after if isinstance(error, OverloadedError) else None
-    return max(wanted or 0.0, _random_wait(state))
 
 
 def _chunks(rows: Iterable[Row]) -> Iterator[list[Row]]:

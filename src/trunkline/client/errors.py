@@ -9,6 +9,7 @@ from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any
 
+from trunkline.client.results import Job
 from trunkline.errors import RequestError
 
 _PASSING = {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}
@@ -48,6 +49,22 @@ class ProblemError(RequestError):
 
 class OverloadedError(ProblemError):
     """The server can't take the call now (429, 503) and couldn't until the deadline; a later one may do."""
+
+
+class JobError(RequestError):
+    """`job` can't be waited for: it failed, was cancelled, or hasn't ended in time."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        said = job.error or {}
+        what = {"failed": said.get("what", "the job failed"), "cancelled": "the job was cancelled"}
+        super().__init__(
+            what.get(job.state, "the job hasn't ended in time"),
+            where=said.get("where", f"job {job.id}"),
+            found=said.get("found", f"{job.state}, {job.rows_done} rows done"),
+            wanted=said.get("wanted", ""),
+            hint=said.get("try", ""),
+        )
 
 
 def problem(status: int, headers: Mapping[str, str], content: bytes) -> ProblemError:

@@ -55,6 +55,30 @@ class ProductInfo(Struct, frozen=True, kw_only=True):
     reason: dict[str, str] | None = None
 
 
+class Job(Struct, frozen=True, kw_only=True):
+    """A bulk job as it stood. `rows_total` is known once the file was read through; `error` of a failed one says
+    what, where, found, wanted, try. Times are ISO 8601."""
+
+    id: str
+    product: str
+    version: str
+    digest: str
+    state: Literal["queued", "running", "done", "failed", "cancelled"]
+    rows_done: int
+    rows_failed: int  # answered with status "error"
+    rows_total: int | None
+    rows_per_second: float | None
+    seconds_left: float | None
+    created: str
+    ended: str | None
+    kept_until: str | None
+    error: dict[str, str] | None
+
+
+class _Jobs(Struct):
+    jobs: list[Job]
+
+
 class _Answers(Struct):
     answers: list[dict[str, Any]]
     product: str | None = None  # matrix: each answer names its own
@@ -79,6 +103,8 @@ _answers = msgspec.json.Decoder(_Answers)
 _products = msgspec.json.Decoder(_Products)
 _vectors = msgspec.json.Decoder(_Vectors)
 _line = msgspec.json.Decoder(dict[str, Any])
+_job = msgspec.json.Decoder(Job)
+_jobs = msgspec.json.Decoder(_Jobs)
 
 
 def answers(content: bytes, headers: Mapping[str, str]) -> list[Answer]:
@@ -93,6 +119,23 @@ def answer_lines(content: bytes, headers: Mapping[str, str]) -> list[Answer]:
     shared = {name: headers[f"x-trunkline-{name}"] for name in ("product", "version")}
     lines: list[dict[str, Any]] = [_decoded(_line, line) for line in content.splitlines()]
     return [answer({**shared, **line}) for line in lines]
+
+
+def answer_line(line: bytes, of: Job) -> Answer:
+    fields: dict[str, Any] = _decoded(_line, line)
+    return answer({"product": of.product, "version": of.version, **fields})
+
+
+def job(content: bytes, headers: Mapping[str, str]) -> Job:
+    return _decoded(_job, content)
+
+
+def jobs(content: bytes, headers: Mapping[str, str]) -> list[Job]:
+    return _decoded(_jobs, content).jobs
+
+
+def nothing(content: bytes, headers: Mapping[str, str]) -> None:
+    """Of an answer that has no body, or whose body went to a file."""
 
 
 def products(content: bytes, headers: Mapping[str, str]) -> list[ProductInfo]:

@@ -66,9 +66,12 @@ _LOCKED = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancest
 def build(live: LiveCatalog, limits: Limits | None = None, store: Store | None = None) -> ASGIApp:
     """The ASGI application that answers with what is live; `store` holds keys and repeated calls, if there is one."""
     from trunkline.serve import embeddings, oip  # they stand on this module
+    from trunkline.serve.jobs.routes import Jobs
 
     server = Server(live, limits or Limits(), store)
+    jobs = Jobs(server, store)
     app = Starlette(
+        lifespan=jobs.running,
         routes=[
             Route("/v1/products/{name}/predict", server.predict, methods=["POST"]),  # first, since it is looked for most
             Route("/", server.root),
@@ -79,6 +82,7 @@ def build(live: LiveCatalog, limits: Limits | None = None, store: Store | None =
             Route("/v1/products/{name}/report", server.report),
             Route("/v1/matrix/predict", server.matrix, methods=["POST"]),
             *rollouts(server),
+            *jobs.routes(),
             *oip.routes(server, live),
             *embeddings.routes(server),
             *meters.routes(server.meter),
@@ -150,12 +154,12 @@ class Server:
 
         served = self.served(request)
         if ndjson.wanted(request):
-            return await ndjson.reply(self, served, request, _top(request))
+            return await ndjson.reply(self, served, request, top_scores(request))
         body = await self.body(request)
         return await self.once(request, body, lambda: while_here(request, self._predicted(served.name, body, request)))
 
     async def _predicted(self, name: str, body: bytes, request: Request) -> Response:
-        top = _top(request)
+        top = top_scores(request)
         parse = partial(wire.predict_request, body, self.limits.rows)
         parsed = parse() if len(body) <= SMALL_BODY else await aside(parse)
         assert isinstance(parsed.rows, list)
@@ -223,7 +227,7 @@ class Server:
         return await self.once(request, body, lambda: while_here(request, self._matrix(body, request)))
 
     async def _matrix(self, body: bytes, request: Request) -> Response:
-        top = _top(request)
+        top = top_scores(request)
         parsed = wire.matrix_request(body)
         _note(request, parsed.request_id, rows=1)
         now = self.catalog
@@ -293,7 +297,7 @@ def _too_large(limit: int) -> wire.TooLargeError:
     )
 
 
-def _top(request: Request) -> int | None:
+def top_scores(request: Request) -> int | None:
     wanted = request.query_params.get("scores", "top")
     if wanted not in ("top", "all"):
         raise wire.WrongRequestError(

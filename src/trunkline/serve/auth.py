@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 FRESH_SECONDS = 5.0  # that a look-up is remembered: a revoked key ends within them
 _OPEN = re.compile(r"/|/docs|/healthz|/v2/health/(live|ready)")
 _ADMIN = re.compile(r"/v1/admin/.*|/v2/repository/models/.+/(un)?load")
+_JOBS = re.compile(r"/v1/jobs(/.*)?")  # answers are for those who may send rows
 _READ_BY_POST = "/v2/repository/index"  # as the Open Inference Protocol has it
 _READING = ("GET", "HEAD", "OPTIONS")
 _ABOUT = 'Bearer realm="trunkline"'
@@ -46,6 +47,8 @@ def needed_scope(method: str, path: str) -> str | None:
         return None
     if _ADMIN.fullmatch(path):
         return "admin"
+    if _JOBS.fullmatch(path):
+        return "predict"
     return "read" if method in _READING or path == _READ_BY_POST else "predict"
 
 

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from time import monotonic
 
 from trunkline.serve.wire import CallerBusyError, TooBusyError, WrongRequestError
 
@@ -15,12 +16,17 @@ _SHARE = 0.5  # of the places, that one caller's organisation may hold while oth
 
 @dataclass(frozen=True)
 class Limits:
-    """waiting: calls accepted at a time; seconds: how long one may take unless it says otherwise."""
+    """waiting: calls accepted at a time; seconds: how long one may take unless it says otherwise.
+
+    job_bytes: of the file of a bulk job; jobs: that an organisation may have which haven't ended.
+    """
 
     body_bytes: int = 10_000_000
     rows: int = 1_000
     waiting: int = 256
     seconds: float = 30.0
+    job_bytes: int = 10_000_000_000
+    jobs: int = 100
 
     def deadline(self, header: str | None, now: float) -> float:
         """When a call of this moment is too late: `x-timeout-ms` may shorten it. Raises WrongRequestError."""
@@ -39,6 +45,7 @@ class Admission:
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
         self.total = 0
+        self.last = float("-inf")  # when a call was last let in, by `time.monotonic`
         self._held: Counter[str] = Counter()
 
     @contextmanager
@@ -58,6 +65,7 @@ class Admission:
                 hint="again in a second, with fewer calls at a time",
             )
         self.total += 1
+        self.last = monotonic()
         self._held[organisation] += 1
         try:
             yield

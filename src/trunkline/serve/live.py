@@ -77,6 +77,18 @@ class LiveCatalog:
         """What serves at this moment; take it once a request."""
         return self._snapshot
 
+    def version(self, name: str, version: str) -> Served:
+        """A version of a product, whatever its role is by now: one in memory, else from its shelf. What serves stays
+        as it is. Raises UnknownProductError, and BundleError or GateFailed where the version is gone or may not serve.
+        """
+        with self._changing:
+            now = self._snapshot
+            versions = now.routes[name].versions if name in now.routes else []
+            for served in versions:
+                if served.bundle.version == version:
+                    return served
+            return self._loader.one_version(self._folder(name), version).live
+
     def load(self, name: str, version: str | None = None) -> Served:
         """Serve a product anew: the version named, or what its shelf says. Until the next change of its shelf;
         the shelf itself isn't written.
@@ -85,12 +97,7 @@ class LiveCatalog:
         served before serves on.
         """
         with self._changing:
-            folder = self._snapshot.folders.get(name)
-            if folder is None:
-                raise UnknownProductError(
-                    f"no product is called {name[:80]!r}", hint=nearest(name[:80], self._snapshot.folders)
-                )
-            error = self._swap(folder, name, version)
+            error = self._swap(self._folder(name), name, version)
             if error is not None:
                 raise UnavailableError(error.what, found=error.found, wanted=error.wanted, hint=error.hint)
             return self._snapshot.products[name]
@@ -180,6 +187,12 @@ class LiveCatalog:
             shown = describe_one(Proven(replace(served.bundle), lambda calls: ()))
             known = self._described[served.name] = (digest, orjson.Fragment(orjson.dumps(shown)))
         return known[1]
+
+    def _folder(self, name: str) -> Path:
+        folders = self._snapshot.folders
+        if name not in folders:
+            raise UnknownProductError(f"no product is called {name[:80]!r}", hint=nearest(name[:80], folders))
+        return folders[name]
 
     def _name(self, folder: Path) -> str:
         known = (name for name, place in self._snapshot.folders.items() if place == folder)

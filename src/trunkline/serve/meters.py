@@ -137,6 +137,12 @@ class Meter:
         if spent.asked > spent.computed:
             series.reused.inc(spent.asked - spent.computed)
 
+    def job(self, product: str, version: str, engine: str, rows: int, reused: int) -> None:
+        """Rows of a bulk job are answered: no request waits for them."""
+        series = self._of(product, version, engine)
+        series.rows.inc(rows)
+        series.reused.inc(reused)
+
     def executed(self, engine: str, rows: int, seconds: float) -> None:
         """One batch has run."""
         batches, inferred, took = self._engine(engine)

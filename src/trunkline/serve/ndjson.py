@@ -7,7 +7,7 @@ then wait for each other; so rows that can't be answered yet go to a temporary f
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from tempfile import SpooledTemporaryFile
 from time import monotonic
 from typing import Any
@@ -196,21 +196,15 @@ class Reply(Response):
         """One line for each, numbered on from the last."""
         size = sum(len(line) for line in lines if line is not None)
         rows = (
-            await aside(lambda: [_row(line) for line in lines])
+            await aside(lambda: [row_of(line) for line in lines])
             if size > SMALL_BODY
-            else [_row(line) for line in lines]
+            else [row_of(line) for line in lines]
         )
         good = [row for row in rows if not isinstance(row, Refused)]
-        answers = iter(await self._ask(good) if good else ())
-        out = bytearray()
-        for at, row in enumerate(rows, self._rows):
-            answer = error_answer(row) if isinstance(row, Refused) else next(answers)
-            name = own_id(row[self._id]) if isinstance(row, dict) and self._id in row else at
-            answer = {**answer, "id": name}  # `answer` counts from 0 in each batch
-            out += orjson.dumps(answer, option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_SERIALIZE_NUMPY)
+        answers = merged(rows, await self._ask(good) if good else (), self._rows, self._id)
         self._rows += len(rows)
         self._request.state.rows = self._rows
-        return bytes(out)
+        return lines_of(answers)
 
     async def _ask(self, rows: list[Any]) -> list[dict[str, Any]]:
         """Waits while the server is busy, as long as a call may take; what fails after that is said per row."""
@@ -238,14 +232,15 @@ class Reply(Response):
         lacks = isinstance(error, wire.WrongRequestError) and error.where == "rows"  # a column: the rows' own fault
         if self._until is not None and not lacks:
             raise error
-        refused = _refused(error) if isinstance(error, RequestError) else broken(error)
-        return [error_answer(refused)] * len(rows)
+        said = refused(error) if isinstance(error, RequestError) else broken(error)
+        return [error_answer(said)] * len(rows)
 
 
 _decode: Callable[[bytes], Any] = msgspec.json.Decoder().decode
 
 
-def _row(line: bytes | None) -> Any:
+def row_of(line: bytes | None) -> Any:
+    """The row that a line holds, or Refused."""
     if line is None:
         return Refused("too_large", "the line is too long")
     try:
@@ -257,7 +252,25 @@ def _row(line: bytes | None) -> Any:
     return row
 
 
-def _refused(error: TrunklineError) -> Refused:
+def merged(
+    rows: Sequence[Any], answers: Iterable[dict[str, Any]], start: int, column: str | None
+) -> list[dict[str, Any]]:
+    """An answer for each row: its own error where it is Refused, else the next of `answers`. Those are numbered from
+    0; here the rows count from `start`, but for those with an id of their own in `column`."""
+    left, out = iter(answers), []
+    for at, row in enumerate(rows, start):
+        answer = error_answer(row) if isinstance(row, Refused) else next(left)
+        name = own_id(row[column]) if isinstance(row, dict) and column in row else at
+        out.append({**answer, "id": name})
+    return out
+
+
+def lines_of(answers: Iterable[dict[str, Any]]) -> bytes:
+    option = orjson.OPT_APPEND_NEWLINE | orjson.OPT_SERIALIZE_NUMPY
+    return b"".join(orjson.dumps(answer, option=option) for answer in answers)
+
+
+def refused(error: TrunklineError) -> Refused:
     """The same code as the error has in a problem body; a column that a whole batch lacks is each row's fault."""
     if isinstance(error, wire.WrongRequestError) and error.where == "rows":
         return Refused("missing_column", error.what)

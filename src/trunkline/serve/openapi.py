@@ -12,6 +12,7 @@ from trunkline.serve.describe import input_schema
 from trunkline.serve.examples import example_row
 from trunkline.serve.limits import Limits
 from trunkline.serve.matrix import answering_matrix
+from trunkline.serve.openapi_jobs import job_paths
 from trunkline.serve.openapi_parts import (
     ALWAYS,
     DEADLINE,
@@ -40,7 +41,7 @@ def openapi(catalog: Catalog, limits: Limits) -> Json:
     for name in sorted(catalog.products):
         paths[f"/v1/products/{name}/predict"] = {"post": _predict(catalog.products[name], ask, limits)}
     paths["/v1/matrix/predict"] = {"post": _matrix(catalog, ask)}
-    paths |= _gets(next(iter(sorted(catalog.products)), None)) | protocol_paths(repository=True)
+    paths |= _gets(next(iter(sorted(catalog.products)), None)) | job_paths(limits) | protocol_paths(repository=True)
     return {
         "openapi": "3.1.0",
         "info": {

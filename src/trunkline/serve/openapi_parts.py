@@ -65,13 +65,13 @@ def response(text: str, content: Mapping[str, Json]) -> Json:
     return {"description": text, "content": {media: {"schema": schema} for media, schema in content.items()}}
 
 
-def problems(statuses: Iterable[str], own: Json | None = None) -> Json:
+def problems(statuses: Iterable[str], own: Json | None = None, meanings: Mapping[str, str] = MEANINGS) -> Json:
     """Status -> response. own: the schema of a protocol's own errors; what is refused before the protocol is
-    reached (keys, routes) is a Problem in each."""
+    reached (keys, routes) is a Problem in each. meanings: what a status says here, where that isn't MEANINGS'."""
     content = {PROBLEM_JSON: PROBLEM_REF} if own is None else {JSON: own, PROBLEM_JSON: PROBLEM_REF}
     out = {}
     for status in sorted(statuses):
-        out[status] = response(MEANINGS[status], content)
+        out[status] = response(meanings.get(status) or MEANINGS[status], content)
         if status in AGAIN:
             out[status]["headers"] = _RETRY_AFTER
     return out

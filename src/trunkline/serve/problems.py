@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from trunkline.errors import BundleError, DataError, RequestError, TrunklineError
+from trunkline.errors import BundleError, DataError, MissingExtra, RequestError, TrunklineError
 from trunkline.serve import wire
 from trunkline.serve.auth import KeyWantedError, ScopeWantedError
 from trunkline.serve.idempotency import StillRunningError
@@ -30,10 +30,15 @@ STATUS: dict[type[Exception], int] = {
     wire.GoneError: 499,  # nginx's number: the log's, since nobody is there to read it
     wire.ForeignError: 403,
     wire.UnavailableError: 503,
+    wire.UnknownJobError: 404,
+    wire.JobStateError: 409,
+    wire.MediaTypeError: 415,
+    wire.NoRoomError: 507,
     RequestError: 400,
     BundleError: 503,
     DataError: 422,  # rows that a network can't compute
     StoreError: 503,
+    MissingExtra: 501,
     TrunklineError: 500,
     Exception: 500,
 }

@@ -52,6 +52,22 @@ class UnavailableError(RequestError):
     """The product was found, but its bundle may not or can't serve."""
 
 
+class UnknownJobError(RequestError):
+    """The caller's organisation has no job of that name."""
+
+
+class JobStateError(RequestError):
+    """The job is not in a state in which that can be done."""
+
+
+class MediaTypeError(RequestError):
+    """The body is a file of a kind that can't be read here."""
+
+
+class NoRoomError(RequestError):
+    """The server's disk has no room for it."""
+
+
 class PredictRequest(Struct, forbid_unknown_fields=True):
     """POST /v1/products/{name}/predict: `rows`, or one `row`."""
 
