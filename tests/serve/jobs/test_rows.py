@@ -84,8 +84,12 @@ def test_columns_of_lines_may_differ(tmp_path: Path) -> None:
 
 def test_media_and_charset() -> None:
     assert check_media("Text/CSV", "") == (CSV, None)
-    assert check_media('text/csv; Charset="GBK"', "identity") == (CSV, "GBK")
+    assert check_media('text/csv; Charset="GBK"', "identity") == (CSV, "gbk")
+    assert check_media("text/csv; charset=latin1", "") == (CSV, "iso8859-1")
     assert check_media("text/csv; header=present", "") == (CSV, None)
     assert check_media(f"{NDJSON}; charset=utf-8", "") == (NDJSON, None)
     with pytest.raises(wire.MediaTypeError):
         check_media("text/plain", "")
+    for charset in ("klingon", "hex", "idna", "undefined", "utf-7", "\\", ""):
+        with pytest.raises(wire.MediaTypeError, match="charset"):
+            check_media(f"text/csv; charset={charset}", "")

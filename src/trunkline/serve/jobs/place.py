@@ -22,7 +22,7 @@ from time import time
 from typing import TYPE_CHECKING
 
 from trunkline.files import sync
-from trunkline.store.place import jobs_folder, open_at, store_exists
+from trunkline.store.place import StoreError, jobs_folder, open_at, store_exists
 
 if TYPE_CHECKING:
     from trunkline.store.database import Store
@@ -63,14 +63,21 @@ class Place:
             return None
 
     def marked(self) -> str:
-        """The same, given now if need be: servers elsewhere may share the store, but not these files."""
-        self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        while (mark := self.mark()) is None:
-            made = self.home / f".place-{secrets.token_hex(8)}"
-            made.write_text(secrets.token_hex(16), encoding="ascii")
-            with suppress(FileExistsError):
-                os.link(made, self.home / "place")  # never over one that another process has just made
-            made.unlink()
+        """The same, given now if need be: servers elsewhere may share the store, but not these files.
+
+        Raises StoreError where the folder can't be written.
+        """
+        try:
+            self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+            while (mark := self.mark()) is None:
+                made = self.home / f".place-{secrets.token_hex(8)}"
+                made.write_text(secrets.token_hex(16), encoding="ascii")
+                with suppress(FileExistsError):
+                    os.link(made, self.home / "place")  # never over one that another process has just made
+                made.unlink()
+        except OSError as error:
+            what = "the folder of jobs can't be written"
+            raise StoreError(what, found=error.strerror or "", hint="check its disk and permissions") from None
         return mark
 
     def folder(self, id_: str) -> Path:

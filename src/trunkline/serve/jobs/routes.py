@@ -158,6 +158,8 @@ class Jobs:
         else:
             body = stored
             headers["content-length"] = str(sum(size for _, size in job.parts))
+        if request.method == "HEAD":
+            body = iter(())
         return StreamingResponse(body, headers=headers, media_type=download.FORMATS[format_])
 
     async def cancel(self, request: Request) -> Response:

@@ -3,7 +3,10 @@ neither the compute pool nor the interpreter for long."""
 
 from __future__ import annotations
 
+import codecs
+import re
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,6 +23,9 @@ ROWS = 64  # at a time
 BYTES = 500_000  # of cells, about; longer rows are fewer
 STEP_SECONDS = 0.003
 _LINE = 10_000_000  # bytes
+_CHARSETS = re.compile(
+    r"ascii|utf-8(-sig)?|utf-16(-[lb]e)?|gb2312|gbk|gb18030|big5(hkscs)?|shift_jis|euc_(jp|kr)|iso8859-\d+|cp125\d|koi8-[ru]"
+)
 
 
 @dataclass(frozen=True)
@@ -111,7 +117,19 @@ def check_media(content_type: str, encoding: str) -> tuple[str, str | None]:
     if media == PARQUET:
         check_parquet()
     name, _, charset = parameters.strip().partition("=")
-    return media, charset.strip('" ') if name.strip().lower() == "charset" and media == CSV else None
+    if media != CSV or name.strip().lower() != "charset":
+        return media, None
+    return media, _charset(charset.strip('" '))
+
+
+def _charset(name: str) -> str:
+    """Python knows codecs that are no text, or take forever on the wrong one."""
+    with suppress(LookupError):
+        if _CHARSETS.fullmatch(found := codecs.lookup(name).name):
+            return found
+    raise wire.MediaTypeError(
+        "this charset can't be read", found=repr(name[:40]), wanted="utf-8, gb18030, big5 ...", hint="leave it out"
+    )
 
 
 def check_parquet() -> None:
