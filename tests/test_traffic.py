@@ -2,11 +2,14 @@ from __future__ import annotations
 
 import random
 
+import msgspec
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy import stats
 
-from trunkline.metrics.traffic import Counts, known_figures
+from trunkline.metrics.traffic import Counts, Plain, known_figures
 from trunkline.proof.gate import check_rules
 from trunkline.spec.model import Rollout
 from trunkline.types import Refused
@@ -64,3 +67,26 @@ def test_what_was_not_measured_is_refused_not_zero() -> None:
 def test_the_default_rules_name_known_figures() -> None:
     rules = Rollout()
     assert check_rules([*rules.promote, *rules.rollback], known_figures())
+
+
+calls = st.lists(st.tuples(st.integers(0, 2), st.floats(0, 100), st.booleans()), max_size=12)
+
+
+@given(calls, st.integers(1, 3))
+def test_counts_of_several_processes_add_up_to_those_of_one(called: list[tuple[int, float, bool]], processes: int) -> None:
+    alone, parts, total = Counts(), [Counts() for _ in range(processes)], Counts()
+    for at, (process, seconds, broke) in enumerate(called):
+        for counts in (alone, parts[process % processes]):
+            counts.request([{"status": "ok"}, {"status": "error", "error": "broken"}] if broke else [ANSWERED], seconds)
+            counts.comparison([broke])
+            if at % 3 == 0:
+                counts.failure()
+                counts.drop()
+        if at % 2:  # handed over now and then
+            total.add(parts[process % processes].take())
+    for counts in parts:
+        plain = msgspec.json.decode(msgspec.json.encode(counts.take().plain()), type=Plain)  # as it is kept
+        total.add(Counts.of_plain(plain))
+        assert not counts.any()
+    assert total.as_dict() == alone.as_dict()
+    assert total.any() is bool(called)

@@ -141,6 +141,33 @@ def test_a_good_canary_is_promoted_on_record(live: LiveCatalog, tmp_path: Path, 
     assert shelf_of(tmp_path).record().previous == "v1"
 
 
+def test_figures_that_cant_be_written_are_judged_where_they_were_counted(
+    live: LiveCatalog, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "support" / ".trunkline").write_text("in the way")
+    watcher = Watcher(live)
+    route = canary(live, watcher, tmp_path)
+    assert route.canary is not None
+    for _ in range(20):
+        route.of(route.canary).failure()
+    assert live.rollout("support")["versions"][1]["errors"] == 20
+    for _ in range(3):
+        watcher.look()
+    assert live.snapshot().routes["support"].roles() == {"live": "v1"}
+    assert caplog.text.count("watching broke") == 1
+
+
+def test_what_was_counted_is_handed_over_when_the_watching_ends(live: LiveCatalog, tmp_path: Path) -> None:
+    with Watcher(live, every=60):
+        route = live.snapshot().routes["support"]
+        for _ in range(3):
+            route.of(route.live).request([OK], 0.002)
+    kept = shelf_of(tmp_path).kept
+    sums = kept.count(kept.read().era, {})
+    assert sums is not None
+    assert sums["v1"].requests == 3
+
+
 def wait(ready: Callable[[], bool]) -> None:
     until = time.monotonic() + 20
     while not ready() and time.monotonic() < until:

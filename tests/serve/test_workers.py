@@ -190,9 +190,11 @@ def test_calls_under_way_are_ended_and_no_new_ones_taken(products: Path, tmp_pat
             threading.Thread(target=lambda n=n: replies.append(group.predict(f"slow {n}").status_code))
             for n in range(3)
         ]
+        held = sum(files(group))
         for thread in threads:
             thread.start()
-        time.sleep(0.4)
+        until(lambda: sum(files(group)) >= held + 3, group)  # all are connected
+        time.sleep(0.2)
         group.stop()
         for thread in threads:
             thread.join()
