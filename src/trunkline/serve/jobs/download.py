@@ -11,11 +11,11 @@ from typing import Any
 import orjson
 from starlette.requests import Request
 
-from trunkline.serve import ndjson, wire
+from trunkline.serve import wire
 from trunkline.serve.catalog import Served
 from trunkline.serve.jobs.rows import CSV, PARQUET, check_parquet
 
-FORMATS = {"ndjson": ndjson.MEDIA, "csv": CSV, "parquet": PARQUET}
+FORMATS = {"ndjson": wire.NDJSON, "csv": CSV, "parquet": PARQUET}
 _ROWS = 5_000  # in memory at a time; a row group of Parquet
 _ALWAYS = ("error", "message")
 

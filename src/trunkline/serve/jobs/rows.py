@@ -18,7 +18,7 @@ from trunkline.serve import ndjson, wire
 from trunkline.types import Refused
 
 CSV, PARQUET = "text/csv", "application/vnd.apache.parquet"
-MEDIA = (CSV, ndjson.MEDIA, PARQUET)
+MEDIA = (CSV, wire.NDJSON, PARQUET)
 ROWS = 64  # at a time
 BYTES = 500_000  # of cells, about; longer rows are fewer
 STEP_SECONDS = 0.003
@@ -51,7 +51,7 @@ class File:
 
         Raises DataError where the file itself can't be read, naming the place.
         """
-        if self.media == ndjson.MEDIA:
+        if self.media == wire.NDJSON:
             yield from _lines(self.path)
             return
         from trunkline.data.sources.csv import CsvSource
@@ -92,7 +92,7 @@ class File:
             if isinstance(row, dict):
                 first = row if first is None else first
                 lacking -= row.keys()
-                if lacking and self.media != ndjson.MEDIA:  # all rows have the same columns
+                if lacking and self.media != wire.NDJSON:  # all rows have the same columns
                     break
             elif broken is None:
                 broken = row
