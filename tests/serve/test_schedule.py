@@ -4,11 +4,15 @@ import asyncio
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from typing import Any
 
 import numpy as np
 import pytest
 
+from trunkline.engines.batching import Batch
+from trunkline.engines.settings import Settings
 from trunkline.errors import TrunklineError
 from trunkline.serve.residence import Residence
 from trunkline.serve.schedule import Scheduler, Spent, Ticket
@@ -109,6 +113,42 @@ def test_organisations_share_nothing_and_a_product_may_opt_out() -> None:
         return [(await under.run(asking("same"), ticket))[1] for ticket in tickets]
 
     assert [spent.computed for spent in asyncio.run(three())] == [1, 1, 0, 1]
+
+
+def test_a_round_is_as_large_as_the_engines_settings_say() -> None:
+    engine = Slow(0.02)
+    engine.settings = Settings(Batch(rows=3, tokens=20), 1)  # type: ignore[attr-defined]
+    under = scheduler(engine)
+    runs = [under.run(asking(*(f"{length * 'x'}{i}" for i in range(10) for length in (3, 9))), Ticket())]
+
+    async def all_of_them() -> Sequence[Any]:
+        return await gathered(*runs)
+
+    (found,) = asyncio.run(all_of_them())
+    assert found[0] == [4.0, 10.0] * 10
+    assert {(len(call[0]), len(call)) for call in engine.calls} <= {(4, n) for n in (1, 2, 3)} | {(10, 1), (10, 2)}
+    assert max(map(len, engine.calls)) == 3
+
+
+def test_an_engine_gets_no_more_threads_than_its_settings_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trunkline.serve.schedule.workers", lambda: 4)
+    monkeypatch.setattr("trunkline.serve.schedule.pool", cache(lambda: ThreadPoolExecutor(4)))
+    one, other = Slow(0.01), Slow(0.01)
+    one.settings = Settings(Batch(rows=1), 1)  # type: ignore[attr-defined]
+    other.settings = Settings(Batch(rows=1), 3)  # type: ignore[attr-defined]
+    under = Scheduler({"e": one, "other": other}, lambda call, item: str(item))
+
+    def elsewhere() -> Steps[int]:
+        (vectors,) = yield [Call("other", [f"o{i}" for i in range(30)])]
+        return len(vectors)
+
+    async def both() -> Sequence[Any]:
+        return await gathered(*(under.run(asking(f"t{i}"), Ticket()) for i in range(20)), under.run(elsewhere(), Ticket()))
+
+    found = asyncio.run(asyncio.wait_for(both(), 60))
+    assert [ends for ends, _ in found] == [[float(len(f"t{i}"))] for i in range(20)] + [30]
+    assert one.most == 1 < other.most <= 3
+    assert under._running.total() == 0
 
 
 def test_a_poisoned_row_fails_alone() -> None:

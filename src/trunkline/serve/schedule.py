@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import monotonic, perf_counter
@@ -17,6 +17,8 @@ from typing import Any
 
 import numpy as np
 
+from trunkline.engines.batching import Batch
+from trunkline.engines.settings import Settings
 from trunkline.engines.threads import pool, workers
 from trunkline.errors import TrunklineError
 from trunkline.serve.recent import Recent
@@ -25,8 +27,6 @@ from trunkline.serve.turns import Turns
 from trunkline.serve.wire import LateError
 from trunkline.types import Call, End, Engine, Steps, Value
 
-ROUND_ROWS = 8  # that one thread takes from a queue at a time; more gain nothing on a processor
-ROUND_COST = 256  # of a round: tokens
 RECENT_BYTES = 64_000_000
 
 Key = Callable[[Call, Value], Hashable]  # names an item of a call
@@ -112,10 +112,10 @@ class _Queue:
         self.alike.setdefault(entry.cost, deque()).append(entry)
         self.waiting += 1
 
-    def take(self) -> list[_Entry]:
+    def take(self, batch: Batch) -> list[_Entry]:
         """Whose turn it is, and others of equal cost (padded length) that go with it: they delay it least."""
         first = self.turns.pop()
-        line, room = self.alike[first.cost], min(ROUND_ROWS, ROUND_COST // max(1, first.cost)) - 1
+        line, room = self.alike[first.cost], batch.room(first.cost) - 1
         line.remove(first)
         entries = [first, *(line.popleft() for _ in range(min(room, len(line))))]
         if not line:
@@ -144,6 +144,8 @@ class Scheduler:
         self._queues: dict[Hashable, _Queue] = {}
         self._entries: dict[Hashable, _Entry] = {}  # under way, by key
         self._threads = 0
+        self._running: Counter[str] = Counter()  # threads that work in an engine
+        self._default = Settings()  # of engines that have none
 
     async def run(self, program: Steps[End], ticket: Ticket) -> tuple[End, Spent]:
         """(what the program ends in, where its time went). Raises what the program raises, and LateError."""
@@ -205,20 +207,30 @@ class Scheduler:
         if self._ready:
             job = self._ready.popleft()
             return lambda: self._advance(job)
-        waiting = [queue for queue in self._queues.values() if queue.waiting]
+        waiting = [queue for queue in self._queues.values() if queue.waiting and self._has_room(queue.call.engine)]
         if not waiting:
             return None
         queue = min(waiting, key=lambda queue: queue.used)
         entries, late = self._round(queue)
+        self._running[queue.call.engine] += bool(entries)
         return lambda: self._compute(queue, entries, late)
+
+    def _has_room(self, engine: str) -> bool:
+        """May one more thread work in it?"""
+        running = self._running[engine]
+        return not running or running < self._settings(engine).threads
+
+    def _settings(self, engine: str) -> Settings:
+        """As this machine has them. Rows that wait hold their engine, so that nothing is loaded under the lock."""
+        return getattr(self.engines[engine], "settings", self._default) if engine in self.engines else self._default
 
     def _round(self, queue: _Queue) -> tuple[list[_Entry], list[_Entry]]:
         """(what to compute now, what nobody waits for any longer)."""
         entries: list[_Entry] = []
         late: list[_Entry] = []
-        now = monotonic()
+        now, batch = monotonic(), self._settings(queue.call.engine).batch
         while queue.waiting and not entries:
-            for entry in queue.take():
+            for entry in queue.take(batch):
                 if all(waiter.job.late(now) for waiter in entry.waiters):
                     late.append(entry)
                     self._entries.pop(entry.key, None)
@@ -308,7 +320,11 @@ class Scheduler:
         if not entries:
             return
         began = perf_counter()
-        results = self._outputs(queue.call, entries)
+        try:
+            results = self._outputs(queue.call, entries)
+        finally:
+            with self._lock:
+                self._running[queue.call.engine] -= 1
         seconds = perf_counter() - began
         if self._executed is not None:
             self._executed(queue.call.engine, len(entries), seconds)
