@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,18 @@ PRECISIONS: dict[str, dict[str, Any]] = {
 }
 
 
+_once = threading.Lock()
+
+
+def _make_type_table() -> None:
+    """OpenVINO's table of number types is made when it is first looked into. Two threads that come for it at once stop
+    the process for good (2026.4: one makes it and waits for the GIL, the other holds the GIL and waits for it)."""
+    import openvino
+
+    with _once:
+        openvino.Type.f32.to_dtype()
+
+
 class OpenVinoSession:
     """One compiled model with as many streams as cores. `run` is thread-safe.
 
@@ -33,6 +46,7 @@ class OpenVinoSession:
     def __init__(self, model: Any, precision: str, streams: int | None = None) -> None:
         import openvino
 
+        _make_type_table()
         self._tensor = openvino.Tensor
         width = streams or workers()
         settings = {
