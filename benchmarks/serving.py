@@ -72,18 +72,23 @@ class Server:
     def load(
         self, bodies: Sequence[str], connections: int, seconds: int, products: Sequence[str] = ()
     ) -> Load:
-        """Runs wrk, which must be installed; `products` are called in turn instead of this server's."""
+        """`load` on this server; `products` are called in turn instead of this server's."""
         own = "/" + self.url.split("/", 3)[3]
         paths = [f"/v1/products/{name}/predict" for name in products] or [own]
-        with tempfile.TemporaryDirectory() as temp:
-            lines, script = Path(temp) / "bodies", Path(temp) / "post.lua"
-            lines.write_text("\n".join(bodies) + "\n", encoding="utf-8")
-            script.write_text(_LUA % (lines, " ".join(paths)), encoding="utf-8")
-            command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s", "-s", str(script), self.url]
-            out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-        found = re.search(r"RESULT (\S+) (\S+) (\S+) (\d+)", out)
-        assert found is not None, out
-        return Load(float(found[1]), float(found[2]), float(found[3]), int(found[4]))
+        return load(self.url, paths, bodies, connections, seconds)
+
+
+def load(url: str, paths: Sequence[str], bodies: Sequence[str], connections: int, seconds: int) -> Load:
+    """Runs wrk, which must be installed: bodies and paths in turn, against the host of `url`."""
+    with tempfile.TemporaryDirectory() as temp:
+        lines, script = Path(temp) / "bodies", Path(temp) / "post.lua"
+        lines.write_text("\n".join(bodies) + "\n", encoding="utf-8")
+        script.write_text(_LUA % (lines, " ".join(paths)), encoding="utf-8")
+        command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s", "-s", str(script), url]
+        out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    found = re.search(r"RESULT (\S+) (\S+) (\S+) (\d+)", out)
+    assert found is not None, out
+    return Load(float(found[1]), float(found[2]), float(found[3]), int(found[4]))
 
 
 @contextmanager

@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 import tokenize
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,14 @@ PEERS: dict[str, tuple[str, ...]] = {
     "setfit": ("torch==2.13.0", "setfit"),
     "autogluon": ("torch==2.13.0", "autogluon.tabular[lightgbm,catboost,xgboost]", "fastapi", "uvicorn[standard]"),
 }
+# Servers of many models. Our package is read from this working tree; what its engine needs is installed beside them.
+SERVERS: dict[str, tuple[str, ...]] = {
+    "litserve": ("litserve==0.2.19",),
+    "bentoml": ("bentoml==1.4.40",),
+    "mlserver": ("mlserver==1.7.1", "uvloop<0.22"),  # with 0.22 and later its workers die in get_event_loop
+}
+_ENGINE = ("charset-normalizer", "filelock", "msgspec", "numpy", "openvino", "orjson", "platformdirs", "safetensors",
+           "sentencepiece", "tokenizers")  # fmt: skip
 LIMIT_S = 600
 _NO_CODE = (tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENCODING,
             tokenize.ENDMARKER)  # fmt: skip
@@ -46,6 +55,11 @@ def install() -> dict[str, Any]:
         "s": {tool: one["s"] for tool, one in made.items()},
         "versions": "; ".join(f"{tool}: {', '.join(versions(tool))}" for tool in PEERS),
     }
+
+
+def server(tool: str) -> None:
+    """The environment of one of SERVERS, with the engine's packages in the versions that are here."""
+    peer(tool, (*SERVERS[tool], *(f"{name}=={version(name)}" for name in _ENGINE)))
 
 
 def peer(tool: str, packages: tuple[str, ...]) -> None:
@@ -75,7 +89,7 @@ def _is_pip(path: Path) -> bool:
 
 def versions(tool: str) -> list[str]:
     main = {"hand": ("scikit-learn", "fastapi"), "setfit": ("setfit", "sentence-transformers", "torch"),
-            "autogluon": ("autogluon.tabular",)}  # fmt: skip
+            "autogluon": ("autogluon.tabular",), **{name: (name, "openvino") for name in SERVERS}}  # fmt: skip
     code = f"from importlib.metadata import version\nfor p in {main[tool]!r}: print(p, version(p))"
     return subprocess.run([str(python(tool)), "-c", code], check=True, capture_output=True, text=True).stdout.splitlines()
 
