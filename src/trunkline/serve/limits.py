@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -46,6 +47,8 @@ class Admission:
         self.limits = limits
         self.total = 0
         self.last = float("-inf")  # when a call was last let in, by `time.monotonic`
+        self.idle = asyncio.Event()  # no call is under way
+        self.idle.set()
         self._held: Counter[str] = Counter()
 
     @contextmanager
@@ -66,11 +69,14 @@ class Admission:
             )
         self.total += 1
         self.last = monotonic()
+        self.idle.clear()
         self._held[organisation] += 1
         try:
             yield
         finally:
             self.total -= 1
+            if not self.total:
+                self.idle.set()
             self._held[organisation] -= 1
             if not self._held[organisation]:
                 del self._held[organisation]

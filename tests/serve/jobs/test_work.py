@@ -286,12 +286,24 @@ def test_a_file_that_is_gone_fails_its_job(server: Server, place: Place, store: 
 def test_live_calls_make_a_job_small(server: Server, place: Place, store: Store) -> None:
     job = added(place, store)
     one = work.Work(server, place, store, job, Lease(job.id, "w", 60))
-    assert one._room() == work.IDLE
-    with server.admission.place("acme"):
-        assert one._room() == work.LIVE
-    assert one._room() == work.LIVE
-    server.admission.last -= work.LIVE_SECONDS
-    assert one._room() == work.IDLE
+
+    async def look() -> None:
+        assert await one._room() == work.IDLE
+        began = time.monotonic()
+        with server.admission.place("acme"):
+            assert await one._room() == work.LIVE
+        assert time.monotonic() - began >= work.PATIENCE_SECONDS * 0.9
+        began = time.monotonic()
+        with server.admission.place("acme"):
+            waiting = asyncio.create_task(one._room())
+            await asyncio.sleep(0.01)
+        assert await waiting == work.LIVE  # as soon as the call is answered
+        assert time.monotonic() - began < work.PATIENCE_SECONDS * 0.9
+        assert await one._room() == work.LIVE
+        server.admission.last -= work.LIVE_SECONDS
+        assert await one._room() == work.IDLE
+
+    play(look())
 
 
 def test_the_sweep_leaves_what_is_wanted(place: Place, store: Store) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import traceback
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from time import monotonic, perf_counter
@@ -36,6 +36,7 @@ T = TypeVar("T")
 # rows of its length that wait, and behind what is being computed, so each of a job's rows in the queue can delay it.
 IDLE, LIVE = (ROWS, 2), (4, 1)
 LIVE_SECONDS = 1.0  # after which a live call is forgotten
+PATIENCE_SECONDS = 0.1  # that a job waits for the moment in which no live call is under way
 TURN_SECONDS = 60.0  # that a job is worked on while others wait
 _SKIPS = 10  # or so many times as long as it took to get to the row where it goes on
 
@@ -145,7 +146,7 @@ class Work:
                     self._ledger.start()
                     self._turn_ends = perf_counter() + max(TURN_SECONDS, _SKIPS * (perf_counter() - began))
                 while rows:
-                    most, ahead = self._room()
+                    most, ahead = await self._room()
                     while len(under_way) >= ahead:
                         yield await under_way.popleft()
                     asked, rows = rows[:most], rows[most:]
@@ -158,11 +159,14 @@ class Work:
                 task.cancel()
             await asyncio.gather(*under_way, return_exceptions=True)
 
-    def _room(self) -> tuple[int, int]:
-        """(rows to ask for together, how often at a time): few while live calls come."""
+    async def _room(self) -> tuple[int, int]:
+        """(rows to ask for together, how often at a time): few while live calls come, and none while they wait."""
         admission = self._server.admission
-        live = admission.total or monotonic() - admission.last < LIVE_SECONDS
-        return LIVE if live else IDLE
+        if admission.total:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(admission.idle.wait(), PATIENCE_SECONDS)
+            return LIVE
+        return LIVE if monotonic() - admission.last < LIVE_SECONDS else IDLE
 
     async def _answered(self, served: Served, rows: list[Any], start: int) -> Chunk:
         """In a lane of its own, so that live calls of the same caller have their turns, and without a deadline."""
