@@ -19,6 +19,7 @@ from starlette.routing import Route
 from tests.serve.live import app_of, live
 
 from trunkline.serve import wire
+from trunkline.serve.connections import Connection, Patience
 from trunkline.serve.jobs import upload
 from trunkline.serve.jobs.upload import received
 
@@ -41,7 +42,10 @@ def address(tmp_path: Path, seen: list[str]) -> Iterator[str]:
             seen.append(error.what)
             raise
 
-    with live(app_of([Route("/", take, methods=["POST"])])) as address:
+    class Impatient(Connection):
+        patience = Patience(body=1.0, look=0.1)
+
+    with live(app_of([Route("/", take, methods=["POST"])]), Impatient) as address:
         yield address
 
 
@@ -78,12 +82,10 @@ def test_an_upload_that_is_cut_off_leaves_nothing(address: str, tmp_path: Path, 
     assert left(tmp_path) == []
 
 
-def test_one_that_stalls_is_given_up(
-    address: str, tmp_path: Path, seen: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(upload, "STALL_SECONDS", 0.3)
-    with send(address, b"x" * 2_500_000, 3_000_000):
-        until(lambda: seen == ["the caller left while it sent the file"])
+def test_one_that_stalls_is_given_up(address: str, tmp_path: Path, seen: list[str]) -> None:
+    with send(address, b"x" * 2_500_000, 3_000_000) as line:
+        assert line.recv(1000).startswith(b"HTTP/1.1 408")
+    until(lambda: seen == ["the caller left while it sent the file"])
     assert left(tmp_path) == []
 
 

@@ -9,7 +9,6 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-import orjson
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
@@ -80,11 +79,10 @@ class Jobs:
             async def answer() -> Response:
                 job = await asyncio.to_thread(self._job, store, mark, served, request, asked, upload)
                 self._runner.wake()
-                return Response(json_bytes(view(job)), 202, media_type="application/json")
+                headers = {"location": f"/v1/jobs/{job.id}"}
+                return Response(json_bytes(view(job)), 202, headers, "application/json")
 
-            response = await Idempotency(store, _CLAIM_SECONDS).once(request, upload.digest, answer)
-        response.headers["location"] = f"/v1/jobs/{orjson.loads(response.body)['id']}"
-        return response
+            return await Idempotency(store, _CLAIM_SECONDS).once(request, upload.digest, answer)
 
     def _job(
         self, store: Store, mark: str, served: Served, request: Request, asked: dict[str, Any], upload: Upload

@@ -21,7 +21,6 @@ from trunkline.serve import wire
 T = TypeVar("T")
 
 PIECE = 1_000_000  # bytes in memory at a time
-STALL_SECONDS = 60.0  # without a byte, after which the caller is taken to be gone
 RESERVE = 500_000_000  # bytes of the disk that are left to the store, the log and the answers
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -66,29 +65,19 @@ async def _written(request: Request, path: Path, limit: int) -> Upload:
             file.flush()
             os.fsync(file.fileno())
 
-        async for piece in _pieces(request):
-            waiting += piece
-            size += len(piece)
-            _check(size, limit)
-            if len(waiting) >= PIECE:
-                await asyncio.to_thread(write)
+        try:
+            async for piece in request.stream():
+                waiting += piece
+                size += len(piece)
+                _check(size, limit)
+                if len(waiting) >= PIECE:
+                    await asyncio.to_thread(write)
+        except ClientDisconnect:
+            raise wire.GoneError("the caller left while it sent the file") from None
         await asyncio.to_thread(finish)
     if not size:
         raise wire.WrongRequestError("the body is empty", wanted="a file of rows", hint="curl --data-binary @FILE")
     return Upload(path, digest.digest())
-
-
-async def _pieces(request: Request) -> AsyncIterator[bytes]:
-    stream = request.stream()
-    while True:
-        try:
-            async with asyncio.timeout(STALL_SECONDS):
-                piece = await anext(stream)
-        except StopAsyncIteration:
-            return
-        except (ClientDisconnect, TimeoutError):
-            raise wire.GoneError("the caller left while it sent the file") from None
-        yield piece
 
 
 async def _fitting(written: Awaitable[T]) -> T:

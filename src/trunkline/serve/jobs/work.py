@@ -103,13 +103,15 @@ class Work:
         _log("a job is done", self._job, rows=self._job.total)
 
     async def _served(self) -> Served:
-        """The version that the job was made for, verified and replayed. Raises BundleError."""
+        """The version that the job was made for, verified and replayed. Raises BundleError, StoreError."""
         name, wanted = self._job.product, self._job.request
         try:
             served = await asyncio.to_thread(self._server.live.version, name, wanted["version"])
             if served.bundle.manifest.digest.answers != wanted["digest"]:
                 raise BundleError("it is another bundle by now")
             await aside(lambda: prove(served))
+        except StoreError:
+            raise  # the registry can't be asked now
         except TrunklineError as error:
             raise BundleError(
                 f"{name} {wanted['version']}, for which the job was made, can't answer any more",
