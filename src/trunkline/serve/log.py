@@ -21,6 +21,7 @@ from trunkline.serve.schedule import Spent
 log = logging.getLogger("trunkline.serve")
 _ID = re.compile(r"[\x21-\x7e]{1,128}")
 _GATHER_SECONDS = 0.1
+_CALL = "call"  # the message of a call's line
 
 
 class JsonLines(logging.Formatter):
@@ -37,7 +38,7 @@ class JsonLines(logging.Formatter):
 
 
 class Gathered(logging.Handler):
-    """Writes the lines of a tenth of a second at once; warnings, with all before them, at once.
+    """Writes the lines of calls together, those of a tenth of a second; any other line at once, behind them.
 
     A write lets go of the interpreter's lock, and getting it back from busy compute threads takes longer than
     answering a call.
@@ -50,12 +51,13 @@ class Gathered(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Under the handler's lock, as logging calls it."""
-        if not self._lines and record.levelno < logging.WARNING:
+        soon = record.msg == _CALL
+        if soon and not self._lines:
             timer = Timer(_GATHER_SECONDS, self.flush)
             timer.daemon = True  # logging itself flushes when the process ends
             timer.start()
         self._lines.append(self.format(record) + "\n")
-        if record.levelno >= logging.WARNING:
+        if not soon:
             self.flush()
 
     def flush(self) -> None:
@@ -121,7 +123,7 @@ class Envelope:
         seconds = perf_counter() - began
         if log.isEnabledFor(logging.INFO):  # `log.info` would look up the line of code that called it, each time
             fields = {"fields": _line(scope, state, status, seconds)}
-            log.handle(log.makeRecord(log.name, logging.INFO, __file__, 0, "call", (), None, extra=fields))
+            log.handle(log.makeRecord(log.name, logging.INFO, __file__, 0, _CALL, (), None, extra=fields))
         if self.meter is not None and "product" in state:
             rows = state.get("rows", 0) if status < 400 else 0
             version, engine, spent = state.get("version", ""), state.get("engine", ""), state.get("spent", Spent())

@@ -50,8 +50,7 @@ class Jobs:
         return [
             Route("/v1/products/{name}/jobs", self.submit, methods=["POST"]),
             Route("/v1/jobs", self.list),
-            Route(one, self.show),
-            Route(one, self.delete, methods=["DELETE"]),
+            Route(one, self.one, methods=["GET", "DELETE"]),  # one route, so that a 405 names both
             Route(f"{one}/answers", self.answers),
             Route(f"{one}/cancel", self.cancel, methods=["POST"]),
         ]
@@ -112,6 +111,9 @@ class Jobs:
             self._place.drop(job.id)
             raise
         return job
+
+    async def one(self, request: Request) -> Response:
+        return await (self.delete if request.method == "DELETE" else self.show)(request)
 
     async def list(self, request: Request) -> Response:
         """The organisation's, the newest first."""
