@@ -11,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+TRIAL = "A TRIAL OF THE SCRIPT, NOT A RESULT"  # in `spread`, where the load was too short to say anything
 RESULTS = Path(__file__).resolve().parent / "results"
 
 

@@ -10,7 +10,9 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
+from xml.etree import ElementTree
 
 import click
 import httpx
@@ -163,6 +165,26 @@ def test_the_benchmark_page_is_current() -> None:
     from benchmarks.page import page
 
     assert text_of("benchmarks.md") == page(), "docs/benchmarks.md is old: make docs"
+
+
+def test_the_matrix_page_and_its_picture_are_current() -> None:
+    from benchmarks.matrix_page import page, picture
+
+    assert text_of("matrix.md") == page(), "docs/matrix.md is old: make docs"
+    assert text_of("matrix.svg") == picture(), "docs/matrix.svg is old: make docs"
+
+
+def test_the_matrix_picture_is_a_drawing_for_light_and_dark() -> None:
+    drawing = ElementTree.fromstring(text_of("matrix.svg"))
+    spaces = {"svg": "http://www.w3.org/2000/svg"}
+    assert drawing.get("role") == "img"
+    assert "products" in drawing.get("aria-label", "")
+    style = drawing.findtext("svg:style", "", spaces)
+    assert "prefers-color-scheme: dark" in style
+    for panel in drawing.findall("svg:g", spaces):
+        labels = [float(t.get("y", 0)) for t in panel.findall("svg:text", spaces) if t.get("class") == "ink"]
+        assert len(labels) >= 4
+        assert min(abs(a - b) for a, b in pairwise(sorted(labels))) >= 14, "labels touch"
 
 
 # ---- README -------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ import numpy as np
 from benchmarks.matrix import copy
 from benchmarks.peers.stacks import ALONE, HERE, Running, Stack, running
 from benchmarks.peers.venvs import python
-from benchmarks.record import spread_of
+from benchmarks.record import TRIAL, spread_of
 from benchmarks.trunk_common import banking
 
 from trunkline.init import init_from_template
@@ -31,8 +31,6 @@ MAIN = 20  # products at which stacks are compared
 CONNECTIONS, WARM_S = 32, 1
 CLOSE = 1e-5
 SHORT_S = 4  # a load shorter than this is a trial of the script
-TRIAL = "A TRIAL OF THE SCRIPT, NOT A RESULT"
-TEXTS = banking()[:3000]
 
 
 @dataclass(frozen=True)
@@ -56,6 +54,7 @@ class Fleet:
 
     def __init__(self, root: Path, trunk: str) -> None:
         self.trunk, self._root = trunk, root
+        self.texts = banking()[:3000]
         self.failed: dict[str, str] = {}  # stack -> why
         first = root / "support"
         init_from_template(first, "support", "intent")
@@ -81,7 +80,7 @@ class Fleet:
     @cached_property
     def known(self) -> dict[str, Any]:
         """What the product answers to some texts, in this process."""
-        texts = TEXTS[:MAIN]
+        texts = self.texts[:MAIN]
         return dict(zip(texts, self._product.predict([{"text": text} for text in texts]), strict=True))
 
     def check_vectors(self, tool: str) -> None:
@@ -96,9 +95,9 @@ class Fleet:
         """One fresh server, after each product has been asked once and answered right."""
         with running(stack, self.folder(size)) as one:
             self._check_answers(one)
-            one.load(TEXTS, CONNECTIONS, WARM_S)
+            one.load(self.texts, CONNECTIONS, WARM_S)
             before = one.cpu_s()
-            load = one.load(TEXTS, CONNECTIONS, seconds)
+            load = one.load(self.texts, CONNECTIONS, seconds)
             assert load.per_s, f"{stack.name} answered nothing in {seconds} s"
             per_cpu_s = load.per_s * seconds / (one.cpu_s() - before)
             seen = Seen(one.pss_mb(), load.per_s, per_cpu_s, load.p50_ms, load.p99_ms, load.errors)

@@ -31,9 +31,9 @@ _JSON = {"content-type": "application/json"}
 TICK = os.sysconf("SC_CLK_TCK")
 Command = Callable[[Path, int, Path], list[str]]
 _PATHS = os.pathsep.join(map(str, (HERE, ROOT / "src")))  # they read our engine from this working tree
-_WIDE = {"PYTHONPATH": _PATHS, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
-# Sessions of their own: one thread in each, and as many at work as there are cores.
-ALONE = {**_WIDE, "TRUNKLINE_THREADS": "1"}
+# Sessions of their own: one thread in each, and as many at work as there are processes or pool threads.
+ALONE = {"PYTHONPATH": _PATHS, "TRUNKLINE_THREADS": "1", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1",
+         "TOKENIZERS_PARALLELISM": "false"}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -107,8 +107,8 @@ PEERS = (LITSERVE, BENTOML, MLSERVER)
 # The other choice that each one's documentation leaves open.
 VARIANTS = (
     replace(LITSERVE, name="LitServe, batching on", command=_litserve(8)),
-    replace(BENTOML, name="BentoML, one worker", environment={**_WIDE, "WORKERS": "1"}),
-    replace(MLSERVER, name="MLServer, one worker", command=_mlserver(1), environment=_WIDE),
+    replace(BENTOML, name="BentoML, one worker", environment={**ALONE, "WORKERS": "1"}),
+    replace(MLSERVER, name="MLServer, one worker", command=_mlserver(1)),
 )
 
 
