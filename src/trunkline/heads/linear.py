@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from trunkline.engines.ahead import Ahead
 from trunkline.errors import BundleError
 from trunkline.heads.dense import Dense, Landmarks, outside_each, texts_of
 from trunkline.heads.links import apply_link, known_link
 from trunkline.heads.rowwise import Matrix, array_of, multiply_each, multiply_sparse, prefixed, side_by_side
 from trunkline.heads.stack import Stackable
 from trunkline.lexical import Counts, Lexicon, SparseRows, counts_of, weigh_each
-from trunkline.types import Arrays, Call, Inputs, Ints, Outputs, Prediction, Program
+from trunkline.types import Arrays, Inputs, Ints, Outputs, Prediction, Program
 
 
 @dataclass(frozen=True)
@@ -76,17 +78,18 @@ class LinearHead(Stackable):
     @classmethod
     def run_stack(cls, heads: Sequence[Self], rows: Sequence[Inputs]) -> Program:
         first = heads[0]
-        calls: list[Call] = first.dense.dense.calls(rows) if first.dense else []
-        outputs: Outputs = (yield calls) if calls else ()
+        ngrams = Ahead(lambda: _Ngrams.of([head.lexical for head in heads if head.lexical], rows))
+        with ngrams if first.dense and first.lexical else nullcontext():  # they need no trunk
+            outputs = (yield first.dense.dense.calls(rows)) if first.dense else ()
+            found = ngrams.result() if first.lexical else None
+        outside = None
         scores = np.zeros((len(heads), len(rows), len(first.bias)), np.float32)
         scores += side_by_side([head.bias for head in heads])
-        outside = None
         if first.dense:
             outside = _add_dense([head.dense for head in heads if head.dense], outputs, rows, scores)
-        if first.lexical:
-            counts, known = _add_lexical([head.lexical for head in heads if head.lexical], rows, scores)
-            if not first.dense:
-                outside = unknown_share(np.diff(known.indptr).reshape(len(heads), -1), counts).ravel()
+        if found:
+            scores += found.scores
+            outside = outside if first.dense else found.unknown()
         flat = scores.reshape(-1, len(first.bias)).astype(np.float64)
         return Prediction(apply_link(first.link, flat), outside)
 
@@ -128,13 +131,25 @@ def _add_dense(parts: Sequence[DensePart], outputs: Outputs, rows: Sequence[Inpu
     return outside_each(marks, pooled) if marks else None
 
 
-def _add_lexical(parts: Sequence[LexicalPart], rows: Sequence[Inputs], scores: Matrix) -> tuple[Counts, SparseRows]:
-    """Each part's scores onto `scores` (p, n, k); (the n-grams of the rows, those that each lexicon knows)."""
-    counts = counts_of([texts_of(rows, column) for column in parts[0].texts])
-    known = weigh_each([part.lexicon for part in parts], counts)
-    found = multiply_sparse(known, [part.weights for part in parts]).reshape(scores.shape)
-    scores += found * side_by_side([part.scale for part in parts])
-    return counts, known
+class _Ngrams(NamedTuple):
+    """scores (p, n, k) of n rows by p parts; the rows' n-grams, and those that each lexicon knows."""
+
+    scores: Matrix
+    counts: Counts
+    known: SparseRows
+
+    @classmethod
+    def of(cls, parts: Sequence[LexicalPart], rows: Sequence[Inputs]) -> Self:
+        counts = counts_of([texts_of(rows, column) for column in parts[0].texts])
+        known = weigh_each([part.lexicon for part in parts], counts)
+        found = multiply_sparse(known, [part.weights for part in parts])
+        scales = side_by_side([part.scale for part in parts])
+        return cls(found.reshape(len(parts), len(rows), scales.shape[2]) * scales, counts, known)
+
+    def unknown(self) -> Matrix:
+        """(p * n,)"""
+        known = np.diff(self.known.indptr).reshape(self.scores.shape[:2])
+        return unknown_share(known, self.counts).ravel()
 
 
 def _load_dense(meta: Any, arrays: Arrays, outputs: int) -> DensePart:

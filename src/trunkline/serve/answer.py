@@ -54,9 +54,9 @@ def answering_many(
     stacks = _stacks(served, inputs)
     ends = yield from together([_stacked([served[i] for i in at], [inputs[i] for i in at], top) for at in stacks])
     out: list[dict[str, Any]] = [{}] * len(served)
-    for at, found in zip(stacks, ends, strict=True):
-        for i, end in zip(at, [found] * len(at) if isinstance(found, Exception) else found, strict=True):
-            out[i] = error_answer(broken(end)) if isinstance(end, Exception) else plain(end, top)
+    for at, end in zip(stacks, ends, strict=True):
+        for i, found in zip(at, [end] * len(at) if isinstance(end, Exception) else end, strict=True):
+            out[i] = error_answer(broken(found)) if isinstance(found, Exception) else plain(found, top)
     return out
 
 
