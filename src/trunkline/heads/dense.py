@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from trunkline.columns import ColumnEncoder
 from trunkline.errors import BundleError
+from trunkline.heads.arena import kept
 from trunkline.heads.rowwise import Matrix, array_of, multiply_each, prefixed, side_by_side, unit_rows
 from trunkline.types import Arrays, Call, Inputs, Outputs
 
@@ -89,7 +90,7 @@ class Landmarks:
 
     def __post_init__(self) -> None:
         # By columns: as the product of `outside` reads them.
-        object.__setattr__(self, "points", np.asfortranarray(self.points))
+        object.__setattr__(self, "points", kept(self.points.T).T)
 
     @classmethod
     def of(cls, centre: Matrix, means: NDArray[Any]) -> Self:

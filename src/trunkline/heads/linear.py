@@ -12,12 +12,15 @@ from numpy.typing import NDArray
 
 from trunkline.engines.ahead import Ahead
 from trunkline.errors import BundleError
+from trunkline.heads.arena import kept
 from trunkline.heads.dense import Dense, Landmarks, outside_each, texts_of
 from trunkline.heads.links import apply_link, known_link
 from trunkline.heads.rowwise import Matrix, array_of, multiply_each, multiply_sparse, prefixed, side_by_side
 from trunkline.heads.stack import Stackable
 from trunkline.lexical import Counts, Lexicon, SparseRows, counts_of, weigh_each
 from trunkline.types import Arrays, Inputs, Ints, Outputs, Prediction, Program
+
+_FEW = 8  # heads whose n-grams are no work worth handing to another thread
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,8 @@ class LinearHead(Stackable):
     def run_stack(cls, heads: Sequence[Self], rows: Sequence[Inputs]) -> Program:
         first = heads[0]
         ngrams = Ahead(lambda: _Ngrams.of([head.lexical for head in heads if head.lexical], rows))
-        with ngrams if first.dense and first.lexical else nullcontext():  # they need no trunk
+        early = first.dense and first.lexical and len(heads) > _FEW
+        with ngrams if early else nullcontext():  # they need no trunk
             outputs = (yield first.dense.dense.calls(rows)) if first.dense else ()
             found = ngrams.result() if first.lexical else None
         outside = None
@@ -160,7 +164,7 @@ def _load_dense(meta: Any, arrays: Arrays, outputs: int) -> DensePart:
         raise BundleError(
             "a linear head's weights don't fit its parts", found=str(weights.shape), wanted=f"(features, {outputs})"
         )
-    return DensePart(dense, weights.astype(np.float32), scale, landmarks)
+    return DensePart(dense, kept(weights.astype(np.float32)), scale, landmarks)
 
 
 def _load_lexical(texts: Any, arrays: Arrays, outputs: int) -> LexicalPart:
@@ -175,4 +179,5 @@ def _load_lexical(texts: Any, arrays: Arrays, outputs: int) -> LexicalPart:
         )
     if not isinstance(texts, list) or not texts or not all(isinstance(t, str) for t in texts):
         raise BundleError("a linear head's text columns can't be read", found=repr(texts)[:200])
-    return LexicalPart(tuple(texts), lexicon, weights, scale)
+    lexicon = Lexicon(kept(lexicon.hashes), kept(lexicon.idf))
+    return LexicalPart(tuple(texts), lexicon, kept(weights), scale)
