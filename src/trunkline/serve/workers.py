@@ -17,12 +17,10 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from threading import Event, Thread
 from time import monotonic, sleep
 from typing import Any
@@ -31,6 +29,7 @@ from trunkline.engines.threads import THREADS_VARIABLE
 from trunkline.engines.threads import workers as cores
 from trunkline.errors import TrunklineError
 from trunkline.serve import meters
+from trunkline.serve.counters import counters_folder
 
 BACKLOG = 1024  # connections that may wait in a socket
 GRACE_SECONDS = 10  # for the calls under way
@@ -56,8 +55,8 @@ def supervise(command: Sequence[str], host: str, port: int, count: int) -> None:
     sockets = [bind(host, port)]
     sockets += [bind(host, sockets[0].getsockname()[1]) for _ in range(count - 1)]
     sockets[0].listen(BACKLOG)  # calls that come before the products are loaded wait in it
-    with tempfile.TemporaryDirectory(prefix="trunkline-meters-") as counts:
-        meters.share(Path(counts))
+    with counters_folder() as counts:
+        meters.share(counts)
         Supervisor(command, sockets).run()
 
 
