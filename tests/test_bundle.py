@@ -106,6 +106,13 @@ def test_without_verify_what_is_used_is_still_checked(bundle: Bundle) -> None:
         opened.head()
 
 
+def test_a_file_that_is_gone_when_it_is_read_is_named(bundle: Bundle) -> None:
+    (bundle.folder / "report.html").unlink()
+    with pytest.raises(BundleError, match="can't be read") as caught:
+        bundle.read("report.html")
+    assert caught.value.where.endswith("report.html")
+
+
 def _missing(folder: Path) -> None:
     (folder / "card.md").unlink()
 

@@ -112,6 +112,26 @@ def test_a_damaged_bundle_leaves_the_old_one_serving(
     assert (live.snapshot().troubles, live.rollout("support")["trouble"]) == ({}, None)
 
 
+def test_what_serves_is_damaged_on_disk(tmp_path: Path) -> None:
+    """It serves on from memory; who asks for it anew, or for all to be read again, is told before a restart would be."""
+    live = two_versions(tmp_path)
+    assert label(live) == "fee"
+    card = live.snapshot().products["support"].bundle.folder / "card.md"
+    whole = card.read_bytes()
+    card.unlink()
+    with pytest.raises(UnavailableError, match="can't be read"):
+        live.load("support")
+    assert label(live) == "fee"
+    card.write_bytes(whole + b"x")
+    live.verify()
+    assert "changed" in live.snapshot().troubles["support"].what
+    assert label(live) == "fee"
+    card.write_bytes(whole)
+    live.verify()
+    assert live.snapshot().troubles == {}
+    assert live.load("support").bundle.version == "v1"
+
+
 def test_one_that_answers_otherwise_here_is_not_swapped_in(tmp_path: Path) -> None:
     live = two_versions(tmp_path)
     make_product(tmp_path, replays=WRONG).set_live("v3")

@@ -255,11 +255,17 @@ def _same_names(wanted: set[str], found: set[str], where: str) -> None:
 
 def _read(file: Path) -> bytes:
     """Without following a link, should one have been put there since the folder was listed."""
-    descriptor = os.open(file, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
-    with os.fdopen(descriptor, "rb") as stream:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise BundleError("a bundle may hold only plain files", where=str(file))
-        return stream.read()
+    try:
+        descriptor = os.open(file, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
+        with os.fdopen(descriptor, "rb") as stream:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise BundleError("a bundle may hold only plain files", where=str(file))
+            return stream.read()
+    except OSError as error:
+        raise BundleError(
+            "a file of the bundle can't be read", where=str(file), found=error.strerror or str(error),
+            hint="take the bundle from its origin again, or train again",
+        ) from error  # fmt: skip
 
 
 def _json(content: bytes, where: str) -> Any:

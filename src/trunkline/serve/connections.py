@@ -7,6 +7,8 @@ A connection looks at itself every few seconds, so that a call pays next to noth
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 import sys
 from dataclasses import dataclass
 from functools import cache
@@ -119,6 +121,8 @@ class Connection(HttpToolsProtocol):
         now = self.loop.time()
         if self._stuck(now):
             self._say("its answer isn't read")
+            linger = struct.pack("ii", 1, 0)  # by a reset: the system drops what it holds for this client too
+            self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
             self.transport.abort()
         elif self.transport.is_closing():
             return

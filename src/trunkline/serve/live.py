@@ -18,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route as HttpRoute
 
-from trunkline.errors import TrunklineError, nearest
+from trunkline.errors import BundleError, TrunklineError, nearest
 from trunkline.serve.catalog import Served
 from trunkline.serve.describe import describe_one
 from trunkline.serve.log import log
@@ -97,7 +97,7 @@ class LiveCatalog:
         served before serves on.
         """
         with self._changing:
-            error = self._swap(self._folder(name), name, version)
+            error = self._swap(self._folder(name), name, version) or self._damage(name)
             if error is not None:
                 raise UnavailableError(error.what, found=error.found, wanted=error.wanted, hint=error.hint)
             return self._snapshot.products[name]
@@ -111,6 +111,13 @@ class LiveCatalog:
                 )
             self._put(name, None)
             log.info("unloaded", extra={"fields": {"product": name}})
+
+    def verify(self) -> None:
+        """Read again what serves, so that damage on disk is said before a restart refuses it."""
+        with self._changing:
+            for name in list(self._snapshot.routes):
+                if self._damage(name) is None and name in self._snapshot.troubles:
+                    self._swap(self._snapshot.folders[name], name)
 
     def update(self, folder: Path) -> TrunklineError | None:
         """Serve what a product's record says now; why not, where it can't be, and then the old serves on.
@@ -261,6 +268,16 @@ class LiveCatalog:
         self._snapshot = replace(old, **noted)
         said = "the old version serves on" if part == "troubles" else "product refused"
         log.error(said, extra={"fields": {"product": name, **error.as_dict()}})
+
+    def _damage(self, name: str) -> BundleError | None:
+        """What is wrong on disk with the bundles that serve a product: noted, and they serve on from memory."""
+        try:
+            for served in self._snapshot.routes[name].versions:
+                served.bundle.verify()
+        except BundleError as error:
+            self._trouble(name, self._snapshot.folders[name], error)
+            return error
+        return None
 
     def _unproven(self) -> Iterator[tuple[Route, Served]]:
         for route in self._snapshot.routes.values():

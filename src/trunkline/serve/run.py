@@ -146,11 +146,12 @@ def check_tls(certificate: Path | None, key: Path | None) -> None:
 
 
 def reload(watcher: Watcher) -> bool:
-    """Look at the folder now. False, with the reason in the log, if it can't be read: what serves serves on."""
+    """Look at the folder now, and at every file of what serves. False, with the reason in the log, if it can't be read: what serves serves on."""
     from trunkline.serve.log import log
 
     try:
         watcher.look(find=True)
+        watcher.live.verify()
     except (TrunklineError, OSError) as error:
         why = error.as_dict() if isinstance(error, TrunklineError) else {"what": str(error)}
         log.error("reload failed; what was served is served on", extra={"fields": why})
@@ -205,8 +206,9 @@ def _serve(
     app = build(live, store=store)
     gc.freeze()  # what is loaded now stays; the collector need not look at it again
     with Watcher(live) as watcher:
+        signal.signal(signal.SIGTERM, _leave)  # uvicorn gives the signal back when all calls are ended
         if parent is None:
-            _on_hangup(watcher)  # before the server is said to be up: the signal ends a process that doesn't know it
+            _on_hangup(watcher)  # both before the server is said to be up: they end a process that doesn't know them
         if say is not None:
             say(live.snapshot(), _url(listening, "http" if certificate is None else "https"))
         if parent is not None:
@@ -231,7 +233,6 @@ def _answer(app: ASGIApp, listening: socket.socket, certificate: Path | None, ke
         ssl_certfile=certificate,
         ssl_keyfile=key,
     )
-    signal.signal(signal.SIGTERM, _leave)  # uvicorn gives the signal back when all calls are ended
     try:
         uvicorn.Server(config).run(sockets=[listening])
     except KeyboardInterrupt:
