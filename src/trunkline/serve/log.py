@@ -8,9 +8,10 @@ import re
 import sys
 import traceback
 from datetime import UTC, datetime
+from io import BytesIO, RawIOBase
 from threading import Timer
 from time import perf_counter
-from typing import Any, TextIO
+from typing import Any
 
 import orjson
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -41,10 +42,10 @@ class Gathered(logging.Handler):
     """Writes the lines of calls together, those of a tenth of a second; any other line at once, behind them.
 
     A write lets go of the interpreter's lock, and getting it back from busy compute threads takes longer than
-    answering a call.
+    answering a call. stream: unbuffered, so that lines of several processes don't meet within one.
     """
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: RawIOBase | BytesIO) -> None:
         super().__init__()
         self._stream = stream
         self._lines: list[str] = []
@@ -64,15 +65,15 @@ class Gathered(logging.Handler):
         self.acquire()
         try:
             lines, self._lines = self._lines, []
-            if lines:
-                self._stream.write("".join(lines))
-                self._stream.flush()
+            data = memoryview("".join(lines).encode(errors="backslashreplace"))
+            while data:
+                data = data[self._stream.write(data) or 0 :]
         finally:
             self.release()
 
 
 def log_to_stderr() -> None:
-    handler = Gathered(sys.stderr)
+    handler = Gathered(open(sys.stderr.fileno(), "wb", buffering=0, closefd=False))  # noqa: SIM115 - stays open
     handler.setFormatter(JsonLines())
     for name in ("trunkline.serve", "trunkline.engines", "uvicorn"):
         logger = logging.getLogger(name)
