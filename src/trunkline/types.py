@@ -78,6 +78,16 @@ class EngineCard:
     runtime: str = ""
 
 
+@dataclass(frozen=True)
+class Tokens:
+    """What the form `tokens` gives for one text: vectors float32 (t, dim), and the characters [starts, ends) of the
+    text that each stands for, int32 (t,); equal where it stands for none. No marks, no prefix, nothing cut off."""
+
+    vectors: Floats
+    starts: NDArray[np.int32]
+    ends: NDArray[np.int32]
+
+
 class Engine(Protocol):
     """One model in memory. `run` must be thread-safe, and a function of each item alone:
     the same item gives bit-equal output alone or in any batch."""
@@ -90,7 +100,7 @@ class Engine(Protocol):
         ...
 
     def run(self, call: Call) -> Any:
-        """Outputs for call.items; `pooled` gives float32 (n, dim)."""
+        """Outputs for call.items; `pooled` gives float32 (n, dim), `tokens` n `Tokens`."""
         ...
 
     def stream(self, call: Call) -> Iterator[Any]:

@@ -62,3 +62,17 @@ def test_streaming_gives_what_running_gives(name: str) -> None:
     engine = engine_of(name)
     call = Call(f"trunk:{name}", TEXTS[:2])
     assert np.array_equal(np.concatenate(list(engine.stream(call))), engine.run(call))
+
+
+@pytest.mark.parametrize("name", TRUNKS.names())
+def test_tokens_are_a_function_of_the_text_alone_and_point_into_it(name: str) -> None:
+    engine = engine_of(name)
+    if "tokens" not in engine.card.forms:
+        pytest.skip(f"{name} gives no tokens")
+    together = engine.run(Call(f"trunk:{name}", TEXTS, "tokens"))
+    for text, tokens in zip(TEXTS, together, strict=True):
+        assert len(tokens.vectors) == len(tokens.starts) == len(tokens.ends)
+        assert all(0 <= a <= b <= len(text) for a, b in zip(tokens.starts, tokens.ends, strict=True))
+        assert not text.strip() or tokens.ends[-1] == len(text.rstrip())
+        (alone,) = engine.run(Call(f"trunk:{name}", [text], "tokens"))
+        assert np.array_equal(alone.vectors, tokens.vectors)

@@ -67,8 +67,12 @@ def test_bits_are_the_same_whatever_the_settings(engines: dict[str, Engine], nam
 
 @pytest.mark.parametrize("name", ["e5-small", "minilm", "hash"])
 def test_tokens_alone_as_in_a_batch(engines: dict[str, Engine], name: str) -> None:
+    if name not in engines:
+        pytest.skip(f"{name} is not on this machine")
     engine = engines[name]
-    texts = ["hello", "房间很干净", "a much longer sentence about nothing in particular"]
+    texts = ["hello", "房间很干净", "a much longer sentence about nothing in particular", "", "word " * 300]
     together = engine.run(Call("trunk:x", texts, "tokens"))
-    for text, states in zip(texts, together, strict=True):
-        assert np.array_equal(engine.run(Call("trunk:x", [text], "tokens"))[0], states)
+    for text, tokens in zip(texts, together, strict=True):
+        (alone,) = engine.run(Call("trunk:x", [text], "tokens"))
+        assert np.array_equal(alone.vectors, tokens.vectors)
+        assert np.array_equal(alone.starts, tokens.starts)

@@ -12,8 +12,9 @@ from trunkline.engines import examples
 from trunkline.engines.batching import BUCKET, ROWS, TOKENS, Batch, batches, bucket_of
 from trunkline.engines.settings import Settings
 from trunkline.engines.threads import run_all
+from trunkline.engines.windows import Pieces, Window, windows
 from trunkline.errors import TrunklineError, nearest
-from trunkline.types import Call, EngineCard
+from trunkline.types import Call, EngineCard, Tokens
 
 _KEPT = 4_096  # texts whose ids wait for their turn
 _CHUNK = 1024  # rows tokenised at once, so that memory doesn't grow with the call
@@ -23,6 +24,19 @@ _EXAMPLES = {8: 16, 16: 16, 64: 4}  # tokens of a text -> texts for a measuremen
 class Tokenizer(Protocol):
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids with prefix and marks, cut to the length limit."""
+        ...
+
+    @property
+    def room(self) -> int:
+        """Tokens of a text that go through the model at a time, prefix and marks beside them."""
+        ...
+
+    def framed(self, ids: Sequence[int]) -> tuple[list[int], int]:
+        """(ids with prefix and marks, the place of the first of them)."""
+        ...
+
+    def pieces(self, text: str) -> Pieces:
+        """All tokens of a text, without prefix, marks or limit."""
         ...
 
 
@@ -43,7 +57,8 @@ class Encoder(Protocol):
 
 
 class TextEngine:
-    """An `Engine` for texts. Forms: `pooled` float32 (n, dim); `tokens` a list of (length, hidden).
+    """An `Engine` for texts. Forms: `pooled` float32 (n, dim); `tokens` a `Tokens` a text,
+    long ones in `windows`.
 
     The same text gives bit-equal output alone or in any batch, whatever the settings.
     """
@@ -75,7 +90,8 @@ class TextEngine:
         """Raises TrunklineError for a form, an adapter or options this trunk doesn't have."""
         self._refuse_unknown(call)
         if call.form == "tokens":
-            return self._tokens(call.items)
+            chunks = (call.items[at : at + _CHUNK] for at in range(0, len(call.items), _CHUNK))
+            return [tokens for chunk in chunks for tokens in self._tokens(chunk)]
         out = np.empty((len(call.items), self.card.dim), np.float32)
         for start in range(0, len(call.items), _CHUNK):
             self._pooled(call.items[start : start + _CHUNK], out[start : start + _CHUNK])
@@ -103,9 +119,8 @@ class TextEngine:
     def _padded(self, ids: list[int]) -> int:
         return bucket_of(len(ids), self._encoder.bucket)
 
-    def _batches(self, texts: Sequence[str]) -> list[tuple[list[int], NDArray[Any], NDArray[Any]]]:
+    def _batches(self, ids: Sequence[list[int]]) -> list[tuple[list[int], NDArray[Any], NDArray[Any]]]:
         """(row numbers, padded ids, lengths) of each batch."""
-        ids = self._ids(texts)
         made = []
         batch = self.settings.batch.within(self._encoder.most)
         for padded, rows in batches([len(row) for row in ids], batch, bucket=self._encoder.bucket):
@@ -126,14 +141,34 @@ class TextEngine:
             rows, block, lengths = batch
             out[rows] = self._encoder.pooled(block, lengths)
 
-        run_all(work, self._batches(texts), self.settings.threads)
+        run_all(work, self._batches(self._ids(texts)), self.settings.threads)
 
-    def _tokens(self, texts: Sequence[str]) -> list[NDArray[np.float32]]:
-        out: list[NDArray[np.float32]] = [np.empty((0, 0), np.float32)] * len(texts)
-        for rows, block, lengths in self._batches(texts):
-            for row, states, length in zip(rows, self._encoder.tokens(block, lengths), lengths, strict=True):
-                out[row] = states[:length].copy()
-        return out
+    def _tokens(self, texts: Sequence[str]) -> list[Tokens]:
+        pieces = [self._tokenizer.pieces(text) for text in texts]
+        plan = [(at, one) for at, piece in enumerate(pieces) for one in windows(len(piece.ids), self._tokenizer.room)]
+        states: list[NDArray[np.float32]] = [np.empty((0, 0), np.float32)] * len(plan)
+        framed = [self._tokenizer.framed(pieces[at].ids[one.start : one.stop]) for at, one in plan]
+
+        def work(batch: tuple[list[int], NDArray[Any], NDArray[Any]]) -> None:
+            rows, block, lengths = batch
+            for row, found in zip(rows, self._encoder.tokens(block, lengths), strict=True):
+                states[row] = _kept(found, framed[row][1], plan[row][1])
+
+        run_all(work, self._batches([ids for ids, _ in framed]), self.settings.threads)
+        parts: list[list[NDArray[np.float32]]] = [[] for _ in texts]
+        for (at, _), found in zip(plan, states, strict=True):
+            parts[at].append(found)
+        return [self._joined(piece, part) for piece, part in zip(pieces, parts, strict=True)]
+
+    def _joined(self, pieces: Pieces, parts: list[NDArray[np.float32]]) -> Tokens:
+        vectors = np.concatenate(parts) if parts else np.empty((0, self.card.dim), np.float32)
+        return Tokens(vectors, np.array(pieces.starts, np.int32), np.array(pieces.ends, np.int32))
+
+
+def _kept(states: NDArray[np.float32], first: int, window: Window) -> NDArray[np.float32]:
+    """The states that a window is kept for; a copy, since a view would keep the whole batch."""
+    begin = first + window.keep - window.start
+    return states[begin : begin + window.keep_stop - window.keep].copy()
 
 
 class RowEncoder:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from hashlib import blake2b
 from typing import Any
@@ -11,9 +12,10 @@ from numpy.typing import NDArray
 
 from trunkline.errors import TrunklineError, nearest
 from trunkline.trunks.cache import fingerprint
-from trunkline.types import Call, EngineCard, Refused
+from trunkline.types import Call, EngineCard, Refused, Tokens
 
 DIM = 64
+_WORD = re.compile(r"[\u3400-\u9fff]|[^\W\u3400-\u9fff]+|[^\w\s]")
 
 
 class HashTrunk:
@@ -22,7 +24,7 @@ class HashTrunk:
     def __init__(self) -> None:
         self.card = EngineCard(
             id="hash",
-            fingerprint=fingerprint({"weights": "blake2b", "dim": DIM, "recipe": 1}),
+            fingerprint=fingerprint({"weights": "blake2b", "dim": DIM, "recipe": 2}),
             kind="text",
             forms=("pooled", "tokens"),
             dim=DIM,
@@ -43,18 +45,27 @@ class HashTrunk:
         return 1 + len(item)
 
     def run(self, call: Call) -> Any:
-        """`pooled`: float32 (n, 64), length 1. `tokens`: a list of (parts, 64)."""
+        """`pooled`: float32 (n, 64), length 1. `tokens`: a `Tokens` a text, of its words."""
         if call.form == "pooled":
             rows = [_unit(_parts(text).sum(axis=0)) for text in call.items]
             return np.stack(rows) if rows else np.empty((0, DIM), np.float32)
         if call.form == "tokens":
-            return [_parts(text) for text in call.items]
+            return [_tokens(text) for text in call.items]
         raise TrunklineError(
             f"the trunk 'hash' has no form {call.form!r}", hint=nearest(call.form, self.card.forms)
         )
 
     def stream(self, call: Call) -> Iterator[Any]:
         yield self.run(call)
+
+
+def _tokens(text: str) -> Tokens:
+    """Each word, Chinese sign or punctuation mark by itself."""
+    found = list(_WORD.finditer(text))
+    rows = [_vector(match[0].lower()) for match in found]
+    vectors = np.stack(rows) if rows else np.empty((0, DIM), np.float32)
+    starts, ends = ([edge(match) for match in found] for edge in (re.Match.start, re.Match.end))
+    return Tokens(vectors, np.array(starts, np.int32), np.array(ends, np.int32))
 
 
 def _parts(text: str) -> NDArray[np.float32]:

@@ -11,12 +11,14 @@ tokenizer does, left apart by `tokenizers`.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
-from itertools import groupby
+from itertools import accumulate, groupby
 from pathlib import Path
 from typing import Any
 
 from trunkline.engines.protobuf import block, float32, number
+from trunkline.engines.windows import Pieces
 from trunkline.errors import TrunkError
 from trunkline.trunks.cache import package_file, verified
 
@@ -111,12 +113,57 @@ class SentencePiece:
             out.append([self._bos, *self._prefix, *ids[: self._room], self._eos])
         return out
 
+    @property
+    def room(self) -> int:
+        """Tokens of a text that go through the model at a time."""
+        return self._room
+
+    def framed(self, ids: Sequence[int]) -> tuple[list[int], int]:
+        """(ids with prefix and marks, the place of the first of them)."""
+        return [self._bos, *self._prefix, *ids, self._eos], 1 + len(self._prefix)
+
+    def pieces(self, text: str) -> Pieces:
+        """All tokens of a text; the ids are those of `encode`."""
+        found = list(re.finditer("[^ ]+", text))
+        cut = self._model.Encode([match[0] for match in found], return_type="proto") if found else []
+        ids: list[int] = []
+        starts: list[int] = []
+        ends: list[int] = []
+        for match, word in zip(found, cut, strict=True):
+            at = _characters(match[0])
+            for piece in word.pieces:
+                ids.append(piece.id)
+                starts.append(match.start() + at[piece.begin])
+                ends.append(match.start() + at[piece.end])
+        if not self._run.keys().isdisjoint(ids):
+            self._order(ids, starts, ends)
+        return Pieces(ids, starts, ends)
+
+    def _order(self, ids: list[int], starts: list[int], ends: list[int]) -> None:
+        """`_in_order` in place: pieces of a run that changed places change their characters too."""
+        ordered, begin = self._in_order(ids), 0
+        for sign, group in groupby(ids, key=lambda i: self._run.get(i, ("", 0))[0]):
+            stop = begin + len(list(group))
+            lengths = [len(self._model.IdToPiece(i)) for i in ordered[begin:stop]]
+            if sign and sum(lengths) == ends[stop - 1] - starts[begin]:  # a sign a character
+                edges = list(accumulate(lengths, initial=starts[begin]))
+                starts[begin:stop], ends[begin:stop] = edges[:-1], edges[1:]
+            begin = stop
+        ids[:] = ordered
+
     def _in_order(self, ids: list[int]) -> list[int]:
         out: list[int] = []
         for sign, group in groupby(ids, key=lambda i: self._run.get(i, ("", 0))[0]):
             run = list(group)
             out.extend(sorted(run, key=lambda i: self._run[i][1]) if sign else run)
         return out
+
+
+def _characters(word: str) -> list[int]:
+    """The character at each byte of a word's UTF-8, and its end."""
+    if word.isascii():
+        return list(range(len(word) + 1))
+    return [i for i, sign in enumerate(word) for _ in sign.encode("utf-8", "surrogatepass")] + [len(word)]
 
 
 def reference(pieces: Sequence[bytes], scores: Sequence[float], unk: int) -> Any:
