@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol, Self, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -158,11 +158,22 @@ class InputKind(Protocol):
         ...
 
 
+class Span(NamedTuple):
+    """A part of a text: characters [start, end), the type it has as an index into labels, its text, and how sure."""
+
+    start: int
+    end: int
+    label: int
+    text: str = ""
+    score: float = 1.0
+
+
 @dataclass(frozen=True)
 class Examples:
     """What a task makes of rows. All sequences have length n.
 
-    target: classify int64 (n,) indices into labels; multilabel bool (n, L); regress float64 (n,).
+    target: classify int64 (n,) indices into labels; multilabel bool (n, L); regress float64 (n,); tag object (n,),
+    a tuple of `Span` each.
     """
 
     inputs: Sequence[Inputs]
@@ -207,12 +218,13 @@ Folds: TypeAlias = Ints  # (n,) fold number of each example, 0..k-1
 class Prediction:
     """What a head's program ends in.
 
-    values: classify (n, classes) probabilities; multilabel (n, labels) probabilities; regress (n,).
+    values: classify (n, classes) probabilities; multilabel (n, labels) probabilities; regress (n,); tag object
+    (n,), a tuple of `Span` each.
     outside: (n,) how far each row lies from anything seen in training, larger = further; None if
     the head can't tell.
     """
 
-    values: Floats
+    values: NDArray[Any]
     outside: Floats | None = None
 
     def take(self, index: NDArray[Any]) -> Prediction:

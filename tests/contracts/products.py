@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from tests.methods.texts import ask, examples, pair, spec_of
+from tests.methods.texts import ask, examples, pair, spec_of, tagged
 
 from trunkline.methods import METHODS
 from trunkline.spec import Spec
@@ -44,6 +44,7 @@ def make(task: str, inputs: dict[str, str], known: Examples, **keys: Any) -> Mad
 def products() -> dict[str, Made]:
     found = {f"{task} {name}": make(task, inputs, examples(task)) for task in ("classify", "multilabel", "regress")
              for name, inputs in (("text", TEXT), ("mixed", MIXED), ("table", TABLE))}  # fmt: skip
+    found["tag text"] = make("tag", TEXT, tagged())
     found["two classes text"] = make("classify", TEXT, pair())
     found["two classes table"] = make("classify", TABLE, pair())
     found["network"] = make("classify", TABLE, examples("classify"), method={"name": "onnx", "head_mb": HEAD_MB, "settings": NETWORK})

@@ -15,11 +15,13 @@ from trunkline.serve.answer import plain
 from trunkline.spec import Spec
 from trunkline.tasks import TASKS
 from trunkline.tasks.common import row_by_row
+from trunkline.tasks.tag import ragged
 from trunkline.types import Decision, Examples, Prediction, Task
 
 N = 60
 CELLS: dict[str, list[Any]] = {
     "multilabel": [("红|blue", "blue", "", "green|blue", "红")[i % 5] for i in range(N)],
+    "tag": [[{"start": 0, "end": 3, "type": ("A", "B")[i % 2], "text": "row"}] * (i % 3 > 0) for i in range(N)],
     "regress": [f"{i * 1.5:.1f}" for i in range(N)],
 }
 ANY_CELLS = [("yes", "no", "也许")[i % 3] for i in range(N)]
@@ -36,6 +38,9 @@ def prediction_of(known: Examples) -> Prediction:
     """Something like the truth, with noise."""
     rng = np.random.default_rng(0)
     outside = rng.random(N)
+    if known.target.dtype == object:
+        sure = [tuple(span._replace(score=float(rng.random())) for span in spans) for spans in known.target]
+        return Prediction(ragged([*sure[1:], ()]), outside)
     if known.target.ndim == 2:
         return Prediction(np.clip(known.target * 0.5 + rng.random(known.target.shape) * 0.5, 0.01, 0.99), outside)
     if known.target.dtype.kind == "f":
@@ -50,7 +55,7 @@ def test_targets_are_of_one_of_the_known_forms_and_labels_sorted(name: str) -> N
     task, spec, known = task_of(name)
     assert task.name == name
     assert known.target.shape[0] == N
-    assert (known.target.ndim, known.target.dtype.name) in ((1, "int64"), (2, "bool"), (1, "float64"))
+    assert (known.target.ndim, known.target.dtype.name) in ((1, "int64"), (2, "bool"), (1, "float64"), (1, "object"))
     assert list(known.labels) == sorted(set(known.labels))
     again, labels = task.target(spec, CELLS.get(name, ANY_CELLS), known.labels)
     assert labels == known.labels
@@ -147,6 +152,8 @@ def test_rows_of_many_products_are_answered_as_alone(name: str, top: int | None)
 def correction_of(known: Examples) -> Any:
     """The truth of the first row, as a user would give it."""
     said = known.target[0]
+    if known.target.dtype == object:
+        return [{"start": span.start, "end": span.end, "type": known.labels[span.label]} for span in said]
     if known.target.ndim == 2:
         return [known.labels[i] for i in np.flatnonzero(said)]
     return known.labels[int(said)] if known.labels else float(said)
@@ -161,4 +168,7 @@ def test_a_correction_is_a_label_cell(name: str) -> None:
     said = known.target[0]
     cell = task.correct(answer, correction_of(known), known.labels)
     target, _ = task.target(spec, [cell], known.labels)
-    assert np.array_equal(target[0], said)
+    if known.target.dtype == object:
+        assert [span[:3] for span in target[0]] == [span[:3] for span in said]
+    else:
+        assert np.array_equal(target[0], said)

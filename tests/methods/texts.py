@@ -11,7 +11,8 @@ from tests.networks import contract_engine
 
 from trunkline.lexical import count_ngrams
 from trunkline.spec import Spec, parse_spec
-from trunkline.types import Call, Examples, Outputs
+from trunkline.trunks.hash import HashTrunk
+from trunkline.types import Call, Examples, Outputs, Span
 
 DIM = 48
 SUBJECTS = {
@@ -33,7 +34,13 @@ def encode(texts: Sequence[str]) -> NDArray[np.float32]:
 
 
 def ask(calls: Sequence[Call]) -> Outputs:
-    return [contract_engine().run(call) if call.engine == "own:net" else encode(list(call.items)) for call in calls]
+    return [_answered(call) for call in calls]
+
+
+def _answered(call: Call) -> Any:
+    if call.form == "tokens":
+        return HashTrunk().run(call)
+    return contract_engine().run(call) if call.engine == "own:net" else encode(list(call.items))
 
 
 def spec_of(task: str = "classify", inputs: dict[str, str] | None = None, **keys: Any) -> Spec:
@@ -67,6 +74,17 @@ def examples(task: str = "classify", n: int = 90, seed: int = 0) -> Examples:
     if task == "regress":
         target, labels = 1000.0 * subject + 10 * number, ()
     return Examples(inputs, target, labels, [t.encode() for t in texts], np.arange(n, dtype=np.int64))
+
+
+def tagged(n: int = 90) -> Examples:
+    """The word for the subject of each text, where it is written out, as a span of its type."""
+    found = examples(n=n)
+    words = {"card": ("card", "卡"), "fee": ("fee", "费"), "cash": ("cash", "现金")}
+    target = np.empty(n, object)
+    for i, row in enumerate(found.inputs):
+        places = ((row["text"].find(word), word, label) for label, name in enumerate(SUBJECTS) for word in words[name])
+        target[i] = tuple(Span(at, at + len(word), label, word) for at, word, label in sorted(places) if at >= 0)
+    return Examples(found.inputs, target, found.labels, found.keys, found.rows)
 
 
 def pair(n: int = 80) -> Examples:

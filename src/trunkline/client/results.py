@@ -27,6 +27,7 @@ class Answer(Struct, frozen=True, kw_only=True):
     label: str | None = None  # classify
     labels: list[str] | None = None  # multilabel
     scores: dict[str, float] = {}
+    spans: list[dict[str, Any]] | None = None  # tag: {"start", "end", "type", "text", "score"}
     value: float | None = None  # regress
     low: float | None = None  # of the 90 % interval
     high: float | None = None

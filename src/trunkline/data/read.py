@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trunkline.data.loaded import Loaded
-from trunkline.data.rows import RefusedRow, Rows, gather
+from trunkline.data.rows import Arrange, RefusedRow, Rows, gather
 from trunkline.data.sources import SOURCES
 from trunkline.data.split import Split, split_by_key, split_by_time
 from trunkline.errors import DataError, nearest
@@ -56,10 +56,11 @@ def read_examples(spec: Spec, task: Task, root: Path) -> Loaded:
     Raises DataError: a column missing (checked before the rows are read), no rows, labels that
     the task can't read, a label of the test file that training never shows, no way to split.
     """
-    rows = gather(spec, open_source(spec.data.train, root, spec.data.encoding), "train")
+    arrange = arrange_of(task)
+    rows = gather(spec, open_source(spec.data.train, root, spec.data.encoding), "train", arrange)
     _some("train", rows, rows.refused)
     if spec.data.test is not None:
-        test = gather(spec, open_source(spec.data.test, root, spec.data.encoding), "test")
+        test = gather(spec, open_source(spec.data.test, root, spec.data.encoding), "test", arrange)
         share = len(test) / (len(rows) + len(test))
         return _loaded(spec, task, rows, test, Split("published", share), [*rows.refused, *test.refused])
     if spec.data.time is not None:
@@ -71,12 +72,17 @@ def read_examples(spec: Spec, task: Task, root: Path) -> Loaded:
     return _loaded(spec, task, train, test, split, [*rows.refused, *unseen])
 
 
+def arrange_of(task: Task) -> Arrange | None:
+    """How a task whose label cell points into an input reads a row (`tasks.tag.Tag.arrange`); None for the others."""
+    return getattr(task, "arrange", None)
+
+
 def read_rows(spec: Spec, source: Source, labels: Sequence[str], task: Task) -> tuple[Examples, Sequence[RefusedRow]]:
     """(examples, refused rows) of other rows for an evaluation; labels as in training.
 
     Raises DataError as `read_examples` does.
     """
-    rows = gather(spec, source, "test")
+    rows = gather(spec, source, "test", arrange_of(task))
     _some("test", rows, rows.refused)
     target, known = targets(spec, task, rows, labels)
     return rows.examples(target, known), rows.refused

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -23,6 +23,7 @@ from trunkline.inputs.row import RowReader
 from trunkline.spec import Spec
 from trunkline.types import Examples, InputKind, Inputs, Ints, Refused, Row, Source
 
+Arrange = Callable[[Spec, Row], Row | Refused]  # a task's own reading of cells that belong together
 _LOOK_AHEAD = 100  # rows in which a column must show up: JSON lines may leave out empty cells
 _REMEMBER = 50_000  # cells a column
 MOST_UNREADABLE = 0.5  # share of rows over which the column is declared wrongly, not its cells
@@ -85,6 +86,7 @@ class Rows:
 class _Gatherer:
     spec: Spec
     part: str
+    arrange: Arrange | None = None
     inputs: list[Inputs] = field(default_factory=list)
     cells: list[Any] = field(default_factory=list)
     keys: list[bytes] = field(default_factory=list)
@@ -105,10 +107,15 @@ class _Gatherer:
 
     def add(self, number: int, row: Row) -> None:
         """One more row, or one more refusal."""
+        if self.arrange is not None:
+            arranged = self.arrange(self.spec, row)
+            if isinstance(arranged, Refused):
+                return self._refuse(number, "", arranged)
+            row = arranged
         values = self.reader.read(row)
         if isinstance(values, Refused):
             return self._refuse(number, values.message.split(":")[0], values)
-        label = self._label(row.get(self.spec.label))
+        label = row[self.spec.label] if self.arrange else self._label(row.get(self.spec.label))
         if isinstance(label, Refused):
             return self._refuse(number, "", label)
         time = self._date.read(row.get(self.spec.data.time)) if self.spec.data.time else 0.0
@@ -203,15 +210,17 @@ class _Gatherer:
         if code == "no_time":
             return "dates", "name another column in [data] time, or write dates like 2024-01-31"
         if not column:
+            if self.arrange is not None:
+                return f"{self.spec.task} labels", "docs/data.md says how they are written"
             numbers = self.spec.task == "regress"
             return ("numbers", 'task = "classify", if the labels are names') if numbers else ("labels", "")
         return f"{self.spec.inputs[column]}s", f'another kind in [inputs], such as {column} = "category"'
 
 
-def gather(spec: Spec, source: Source, part: str) -> Rows:
+def gather(spec: Spec, source: Source, part: str, arrange: Arrange | None = None) -> Rows:
     """All rows of a source. Raises DataError: no rows, a column missing in the first 100 rows, or one whose
     cells are mostly of another kind than the spec says."""
-    gathered = _Gatherer(spec, part)
+    gathered = _Gatherer(spec, part, arrange)
     for number, row in enumerate(checked(source.rows(), needed(spec), source.describe())):
         gathered.add(number, row)
     return gathered.done(source)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,11 @@ class Tokenizer(Protocol):
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids with prefix and marks, cut to the length limit."""
         ...
+
+
+@runtime_checkable
+class Locates(Protocol):
+    """A tokenizer that says where its tokens stand: what the form `tokens` wants."""
 
     @property
     def room(self) -> int:
@@ -144,10 +149,12 @@ class TextEngine:
         run_all(work, self._batches(self._ids(texts)), self.settings.threads)
 
     def _tokens(self, texts: Sequence[str]) -> list[Tokens]:
-        pieces = [self._tokenizer.pieces(text) for text in texts]
-        plan = [(at, one) for at, piece in enumerate(pieces) for one in windows(len(piece.ids), self._tokenizer.room)]
+        tokenizer = self._tokenizer
+        assert isinstance(tokenizer, Locates)  # or the card has no such form
+        pieces = [tokenizer.pieces(text) for text in texts]
+        plan = [(at, one) for at, piece in enumerate(pieces) for one in windows(len(piece.ids), tokenizer.room)]
         states: list[NDArray[np.float32]] = [np.empty((0, 0), np.float32)] * len(plan)
-        framed = [self._tokenizer.framed(pieces[at].ids[one.start : one.stop]) for at, one in plan]
+        framed = [tokenizer.framed(pieces[at].ids[one.start : one.stop]) for at, one in plan]
 
         def work(batch: tuple[list[int], NDArray[Any], NDArray[Any]]) -> None:
             rows, block, lengths = batch

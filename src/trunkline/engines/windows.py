@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import NamedTuple
 
 OVERLAP = 4  # a window shares a fourth of itself with the next
@@ -34,5 +35,5 @@ def windows(count: int, room: int) -> list[Window]:
         return [Window(0, count, 0, count)] if count else []
     step = max(1, room - room // OVERLAP)
     starts = [*range(0, count - room, step), count - room]
-    edges = [0, *((before + room + after) // 2 for before, after in zip(starts, starts[1:], strict=False)), count]
-    return [Window(s, s + room, a, b) for s, a, b in zip(starts, edges, edges[1:], strict=False)]
+    edges = [0, *((before + room + after) // 2 for before, after in pairwise(starts)), count]
+    return [Window(s, s + room, a, b) for s, (a, b) in zip(starts, pairwise(edges), strict=True)]

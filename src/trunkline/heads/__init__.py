@@ -13,6 +13,8 @@ HEADS: Door[type[Head]] = Door(
         "table_linear": "trunkline.heads.table_linear:TableLinearHead",
         "blend": "trunkline.heads.blend:BlendHead",
         "onnx": "trunkline.heads.onnx:OnnxHead",
+        "no_spans": "trunkline.heads.no_spans:NoSpansHead",
+        "token_linear": "trunkline.heads.token_linear:TokenLinearHead",
         "constant": "trunkline.heads.constant:ConstantHead",
     },
 )

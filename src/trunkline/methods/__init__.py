@@ -16,6 +16,7 @@ METHODS: Door[type[Method]] = Door(
         "tabular": "trunkline.methods.tabular:Tabular",
         "blend": "trunkline.methods.blend:Blend",
         "onnx": "trunkline.methods.onnx:Onnx",
+        "token_linear": "trunkline.methods.token_linear:TokenLinear",
         "majority": "trunkline.methods.majority:Majority",
     },
 )

@@ -68,6 +68,8 @@ def order(spec: Spec, examples: Examples) -> list[str]:
     """The methods to try, the simplest first; which of them can is for each to say."""
     if spec.method.name != "auto":
         return [spec.method.name]
+    if spec.task == "tag":
+        return ["token_linear"]
     if "text" not in spec.inputs.values():
         return list(TABLE)
     few = bool(examples.labels) and len(examples) <= FEW * len(examples.labels)

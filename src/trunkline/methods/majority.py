@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trunkline.heads.constant import ConstantHead
+from trunkline.heads.no_spans import NoSpansHead
 from trunkline.methods.table_target import Answers, answers_of
 from trunkline.spec import Spec
 from trunkline.types import Ask, Candidate, Examples, Folds, Prediction, Refused
@@ -22,6 +23,8 @@ class Majority:
         return None
 
     def fit(self, spec: Spec, examples: Examples, folds: Folds, ask: Ask) -> Candidate:
+        if examples.target.dtype == object:  # of spans the commonest answer is none
+            return Candidate(NoSpansHead(), NoSpansHead.prediction(len(examples)), {})
         answers = answers_of(spec, examples)
         whole = _constant(answers, len(examples.labels))
         values = np.empty((len(examples), *whole.shape))

@@ -42,6 +42,14 @@ from trunkline.metrics.regress import (
     r2,
     rmse,
 )
+from trunkline.metrics.spans import (
+    exact_rows,
+    exact_spans,
+    span_f1,
+    span_macro_f1,
+    span_precision,
+    span_recall,
+)
 
 __all__ = [
     "absolute_error_rows",
@@ -58,6 +66,8 @@ __all__ = [
     "equal_mass_bins",
     "exact_match",
     "exact_match_rows",
+    "exact_rows",
+    "exact_spans",
     "expected_cost",
     "interval_coverage",
     "label_ranking_average_precision",
@@ -73,4 +83,8 @@ __all__ = [
     "r2",
     "recall_at_alarm_rate",
     "rmse",
+    "span_f1",
+    "span_macro_f1",
+    "span_precision",
+    "span_recall",
 ]

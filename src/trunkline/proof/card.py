@@ -15,6 +15,7 @@ from trunkline.proof.sentence import headline
 HUB_TASKS = {
     "classify": {True: "text-classification", False: "tabular-classification"},
     "multilabel": {True: "text-classification", False: "tabular-classification"},
+    "tag": {True: "token-classification", False: "token-classification"},
     "regress": {True: "text-classification", False: "tabular-regression"},
 }
 SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|!~&])")

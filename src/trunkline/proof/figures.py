@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from trunkline.proof.gate import NOTHING_LIVE, known_figures
-from trunkline.proof.report import ClassifyDetail, Cost, Detail, Figure, Interval, MultilabelDetail
+from trunkline.proof.report import (
+    ClassifyDetail,
+    Cost,
+    Detail,
+    Figure,
+    Interval,
+    MultilabelDetail,
+    SpansDetail,
+)
 from trunkline.spec import Spec
 from trunkline.types import Examples, Refused, Task
 
@@ -38,7 +46,7 @@ def figures_of(
         _ends(found, f"gain.{name}", gain)
     if not live:
         found |= {f"gain.live{end}": NOTHING_LIVE for end in ("", ".low", ".high")}
-    if isinstance(detail, ClassifyDetail | MultilabelDetail):
+    if isinstance(detail, ClassifyDetail | MultilabelDetail | SpansDetail):
         _labels(found, detail)
     for name in ("latency_p50_ms", "latency_p95_ms", "cost_per_1000"):
         found[name] = NOT_TIMED
@@ -51,7 +59,7 @@ def figures_of(
     return found
 
 
-def _labels(found: Found, detail: ClassifyDetail | MultilabelDetail) -> None:
+def _labels(found: Found, detail: ClassifyDetail | MultilabelDetail | SpansDetail) -> None:
     for row in detail.classes:
         for name, interval in (("precision", row.precision), ("recall", row.recall), ("f1", row.f1)):
             _ends(found, f"{name}[{row.label}]", interval)

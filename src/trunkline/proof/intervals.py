@@ -93,6 +93,8 @@ def _floor(target: NDArray[Any], resample: Resample) -> float:
     """Rows that bear the figure: the rarest class present, or the independent units if fewer."""
     if target.dtype.kind == "f":
         return 0.0
+    if target.dtype == object:
+        return float(resample.independent)
     rarest = target.shape[0] if target.ndim == 2 else int(np.unique(target, return_counts=True)[1].min())
     return float(min(rarest, resample.independent))
 

@@ -16,6 +16,7 @@ from trunkline.proof.report import (
     MultilabelDetail,
     RegressDetail,
     Report,
+    SpansDetail,
 )
 from trunkline.proof.sections import Chart, Section, Table, dot_of, tick_of
 
@@ -37,6 +38,8 @@ def detail_sections(report: Report, language: str) -> list[Section]:
         if detail.bins:
             sections.append(calibration_section(detail.bins, detail.histogram, language))
         return sections
+    if isinstance(detail, SpansDetail):
+        return [classes_section(detail.classes, language)]
     return [regress_section(detail, report, language)] if isinstance(detail, RegressDetail) else []
 
 

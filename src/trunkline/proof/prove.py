@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trunkline.engines.threads import run_all
-from trunkline.proof import classify, multilabel, regress
+from trunkline.proof import classify, multilabel, regress, spans
 from trunkline.proof.figures import figures_of
 from trunkline.proof.gate import RuleResult, Verdict, judge
 from trunkline.proof.intervals import Drawn, difference, draw, interval
@@ -107,6 +107,8 @@ class _Part:
 
 def _part(target: NDArray[Any]) -> _Part | None:
     """By the target's shape, so that a task of a stranger's package gets its part too."""
+    if target.dtype == object:
+        return _Part(spans.detail, spans.mistakes, spans.right_rows)
     if target.ndim == 2 and target.dtype == bool:
         return _Part(multilabel.detail, multilabel.mistakes, multilabel.right_rows)
     if target.ndim == 1 and target.dtype.kind in "iu":

@@ -102,6 +102,12 @@ class MultilabelDetail(Struct, frozen=True, tag="multilabel"):
     histogram: tuple[int, ...]
 
 
+class SpansDetail(Struct, frozen=True, tag="spans"):
+    """classes: by type; support and said count spans, not rows."""
+
+    classes: tuple[ClassRow, ...]
+
+
 class Quantile(Struct, frozen=True):
     """A fifth of the rows by true value: where its truths lie and how far off the answers are."""
 
@@ -120,7 +126,7 @@ class RegressDetail(Struct, frozen=True, tag="regress"):
     coverage: Interval | None
 
 
-Detail = ClassifyDetail | MultilabelDetail | RegressDetail
+Detail = ClassifyDetail | MultilabelDetail | RegressDetail | SpansDetail
 
 
 class Slice(Struct, frozen=True):

@@ -121,7 +121,7 @@ class Spec(Struct, frozen=True, forbid_unknown_fields=True):
     name: Annotated[
         str, Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$", description="Name in commands and URLs.")
     ]
-    task: Annotated[str, Meta(description="What is answered: classify, multilabel, regress.")]
+    task: Annotated[str, Meta(description="What is answered: classify, multilabel, regress, tag.")]
     label: Annotated[str, Meta(description="Column with the right answer.")]
     inputs: Annotated[dict[str, str], Meta(min_length=1, description="Columns that go in: column = kind.")]
     title: Annotated[str, Meta(description="Name for people; the report's headline.")] = ""

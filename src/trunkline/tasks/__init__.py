@@ -9,5 +9,6 @@ TASKS: Door[type[Task]] = Door(
         "classify": "trunkline.tasks.classify:Classify",
         "multilabel": "trunkline.tasks.multilabel:Multilabel",
         "regress": "trunkline.tasks.regress:Regress",
+        "tag": "trunkline.tasks.tag:Tag",
     },
 )

@@ -73,7 +73,7 @@ def target_leakage(view: View) -> list[Finding]:
     learned on every other row and tried on the rest.
     """
     train = view.loaded.train
-    if view.n_train < _ID_ROWS or train.target.ndim != 1 or len(set(train.target.tolist())) < 2:
+    if view.n_train < _ID_ROWS or train.target.ndim != 1 or train.target.dtype == object or len(set(train.target.tolist())) < 2:
         return []
     found = []
     for column in view.loaded.columns("number", "category", "date", "bool"):

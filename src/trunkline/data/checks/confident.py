@@ -52,7 +52,7 @@ def with_wrong_labels(spec: Spec, loaded: Loaded, report: DataReport, probabilit
     as targets leave the report as it is.
     """
     train = loaded.train
-    if train.target.ndim != 1 or not train.labels:
+    if train.target.ndim != 1 or train.target.dtype.kind != "i" or not train.labels:
         return report
     suspects = wrong_labels(train.target, probabilities, train.labels)
     if not suspects:

@@ -15,7 +15,10 @@ def label_counts(examples: Examples) -> dict[str, int]:
     """label -> rows, largest first; {} where targets are numbers."""
     if not examples.labels:
         return {}
-    if examples.target.ndim == 2:
+    if examples.target.dtype == object:  # spans: how many of each type
+        found = [span.label for spans in examples.target for span in spans]
+        counts = np.bincount(np.array(found, np.int64), minlength=len(examples.labels))
+    elif examples.target.ndim == 2:
         counts = examples.target.sum(axis=0)
     else:
         counts = np.bincount(examples.target, minlength=len(examples.labels))
@@ -47,7 +50,7 @@ def one_class(view: View) -> list[Finding]:
 
 
 def shown_answer(train: Examples) -> str:
-    if train.target.ndim == 1 and train.labels:
+    if train.target.ndim == 1 and train.labels and train.target.dtype != object:
         return repr(train.labels[int(train.target[0])])
     return "the same labels" if train.labels else f"{float(train.target[0]):g}"
 
@@ -75,6 +78,8 @@ def small_classes(view: View) -> list[Finding]:
 
 def _rows_of(train: Examples, labels: set[str]) -> NDArray[np.int64]:
     wanted = np.array([name in labels for name in train.labels])
+    if train.target.dtype == object:
+        return np.flatnonzero([any(wanted[span.label] for span in spans) for spans in train.target])
     has = train.target[:, wanted].any(axis=1) if train.target.ndim == 2 else wanted[train.target]
     return np.flatnonzero(has)
 
@@ -82,7 +87,7 @@ def _rows_of(train: Examples, labels: set[str]) -> NDArray[np.int64]:
 def imbalance(view: View) -> list[Finding]:
     """One answer dwarfs another: accuracy alone says little then."""
     counts = {name: count for name, count in label_counts(view.loaded.train).items() if count}
-    if len(counts) < 2 or view.loaded.train.target.ndim == 2:
+    if len(counts) < 2 or view.loaded.train.target.ndim == 2 or view.loaded.train.target.dtype == object:
         return []
     most, least = next(iter(counts.items())), list(counts.items())[-1]
     share, ratio = most[1] / view.n_train, most[1] / least[1]
