@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trunkline.inputs.text import Text
+from trunkline.inputs.cell import clean
+from trunkline.inputs.text import Text, places
 from trunkline.types import Refused
 
 KIND = Text()
@@ -70,3 +71,15 @@ def test_values_are_clean_and_stable(raw: str) -> None:
 def test_key_is_of_the_exact_text() -> None:
     assert KIND.key("Card") != KIND.key("card")
     assert KIND.key("e\u0301") != KIND.key("é")
+
+
+@given(text=st.text(st.sampled_from("ae\u0301\u0327\u0308 中\x00\r\n\x85ᄒ\u1161\u11ab한😀\u200d\ufeff"), max_size=20))
+def test_places_say_of_what_every_character_was_made(text: str) -> None:
+    read = Text().read(text)
+    starts, ends = places(text)
+    if isinstance(read, str):
+        assert len(starts) == len(ends) == len(read)
+        assert all(0 <= a < b <= len(text) for a, b in zip(starts, ends, strict=True))
+        assert starts == sorted(starts)
+        assert ends == sorted(ends)
+        assert "".join(clean(text[a:b]) for a, b in dict.fromkeys(zip(starts, ends, strict=True))) == read

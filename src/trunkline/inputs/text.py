@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
 from trunkline.inputs.cell import clean, digest, unreadable
@@ -70,3 +70,31 @@ def _blank(text: str) -> bool:
 
 def _too_long(size: int) -> Refused:
     return Refused("too_long", f"the text has {size / 1e6:.1f} MB; at most 1 MB is read")
+
+
+def places(raw: str) -> tuple[list[int], list[int]]:
+    """(starts, ends): for each character of the text as `Text` reads it, the characters [start, end) of `raw` that it
+    was made of. A letter and its marks, written apart, are one character of the text that is read."""
+    starts: list[int] = []
+    ends: list[int] = []
+    for begin, end in _clusters(raw):
+        read = clean(raw[begin:end])
+        whole = read == raw[begin:end]
+        starts += range(begin, end) if whole else [begin] * len(read)
+        ends += range(begin + 1, end + 1) if whole else [end] * len(read)
+    return starts, ends
+
+
+def _clusters(raw: str) -> Iterator[tuple[int, int]]:
+    """Parts of a text that are read apart as they are together."""
+    begin = 0
+    for at in range(1, len(raw) + 1):
+        if at == len(raw) or _apart(raw[begin:at], raw[at]):
+            yield begin, at
+            begin = at
+
+
+def _apart(before: str, sign: str) -> bool:
+    """Whether a sign is a character of its own after these; one that is dropped goes with what stands before it."""
+    own = clean(sign)
+    return bool(own) and not unicodedata.combining(sign) and clean(before + sign) == clean(before) + own

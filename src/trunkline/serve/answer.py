@@ -11,6 +11,7 @@ from trunkline.errors import RequestError, TrunklineError
 from trunkline.heads.stack import stackable
 from trunkline.program import one, together
 from trunkline.serve.catalog import Served
+from trunkline.serve.placed import placed
 from trunkline.serve.wire import WrongRequestError
 from trunkline.tasks.common import row_by_row
 from trunkline.types import Answer, Ask, Inputs, Refused, Steps
@@ -41,8 +42,12 @@ def answering(
     out = []
     for at, (row, inputs) in enumerate(zip(rows, read, strict=True), start):
         name = own_id(row.get(column, at)) if column and isinstance(row, dict) else at
-        answer = inputs if isinstance(inputs, Refused) else next(answers)
-        out.append({"id": name, **(plain(answer, top) if isinstance(answer, Answer) else error_answer(answer))})
+        if isinstance(inputs, Refused):
+            out.append({"id": name, **error_answer(inputs)})
+            continue
+        answer = next(answers)
+        said = placed(plain(answer, top), row, inputs) if isinstance(answer, Answer) else error_answer(answer)
+        out.append({"id": name, **said})
     return out
 
 

@@ -9,6 +9,7 @@ from trunkline.errors import nearest
 from trunkline.serve.answer import answering_many, error_answer
 from trunkline.serve.catalog import Catalog
 from trunkline.serve.match import read_as
+from trunkline.serve.placed import placed
 from trunkline.serve.rollout import identity
 from trunkline.types import Inputs, Refused, Steps
 
@@ -38,7 +39,8 @@ def answering_matrix(
         elif named is not None or inputs.code != "missing_column":
             answers[name] = error_answer(inputs)
     found = yield from answering_many([catalog.products[name] for name in readable], list(readable.values()), top)
-    answers |= zip(readable, found, strict=True)
+    for name, answer in zip(readable, found, strict=True):
+        answers[name] = placed(answer, row, readable[name])
     return {"answers": [_labelled(catalog, name, answers[name]) for name in names if name in answers]}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -11,10 +12,12 @@ from numpy.typing import NDArray
 from trunkline import metrics as m
 from trunkline.data.split import folds
 from trunkline.errors import DataError, SpecError, nearest
+from trunkline.inputs.cell import clean
+from trunkline.inputs.text import places
 from trunkline.metrics.wilson import wilson
 from trunkline.spec import Spec
 from trunkline.tasks.common import chosen, metric
-from trunkline.tasks.tags import spans_of_cell, spans_of_tags, words_of
+from trunkline.tasks.tags import Raw, spans_of_cell, spans_of_tags, words_of
 from trunkline.types import Answer, Decision, Examples, Folds, Metric, Prediction, Refused, Row, Span, Value
 
 
@@ -29,7 +32,8 @@ class Tag:
         column, raw = text_column(spec), row.get(spec.label)
         try:
             if _are_spans(raw):
-                return {**row, spec.label: spans_of_cell(raw, str(row.get(column) or ""))}
+                text = str(row.get(column) or "")
+                return {**row, spec.label: _as_read(spans_of_cell(raw, text), text)}
             text, spans = spans_of_tags(words_of(row.get(column)), words_of(raw))
         except DataError as error:
             at = f" ({error.where})" if error.where else ""
@@ -124,6 +128,19 @@ def ragged(rows: Any) -> NDArray[Any]:
     listed = [tuple(row) for row in rows]
     out = np.empty(len(listed), object)
     out[:] = listed
+    return out
+
+
+def _as_read(spans: list[Raw], text: str) -> list[Raw]:
+    """The same spans, counted in the characters of the text as the kind `text` reads it."""
+    read = clean(text)
+    if read == text or not spans:
+        return spans
+    starts, ends = places(text)
+    out = []
+    for span in spans:
+        a, b = bisect_right(ends, span["start"]), bisect_left(starts, span["end"])
+        out.append({**span, "start": a, "end": b, "text": read[a:b]})
     return out
 
 
