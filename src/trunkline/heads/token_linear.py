@@ -44,7 +44,7 @@ def vectors_of(tokens: Tokens, atoms: Atoms, dim: int) -> Matrix:
     starts, ends, vectors = tokens.starts[some], tokens.ends[some], tokens.vectors[some]
     low, high = np.searchsorted(ends, atoms.starts, "right"), np.searchsorted(starts, atoms.ends, "left")
     sums = np.zeros((len(vectors) + 1, dim))
-    np.cumsum(vectors, axis=0, dtype=np.float64, out=sums[1:]) if len(vectors) else None
+    sums[1:] = np.cumsum(vectors, axis=0, dtype=np.float64).reshape(-1, dim)
     held = np.maximum(high - low, 1)[:, None]
     return np.asarray(np.where((high > low)[:, None], sums[high] - sums[low], 0.0) / held, np.float32)
 
