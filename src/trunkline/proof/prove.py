@@ -107,7 +107,7 @@ class _Part:
 
 def _part(target: NDArray[Any]) -> _Part | None:
     """By the target's shape, so that a task of a stranger's package gets its part too."""
-    if target.dtype == object:
+    if target.dtype == object and all(isinstance(row, tuple) for row in target):
         return _Part(spans.detail, spans.mistakes, spans.right_rows)
     if target.ndim == 2 and target.dtype == bool:
         return _Part(multilabel.detail, multilabel.mistakes, multilabel.right_rows)
