@@ -26,8 +26,8 @@ class Progress:
     def station(self, name: str, text: str) -> None:
         """One station of the line has ended, with its result in a sentence."""
 
-    def step(self, what: str, done: int, total: int) -> None:
-        """`done` of `total` rows of `what` are through; called often, from one thread."""
+    def step(self, what: str, done: int, total: int, note: str = "") -> None:
+        """`done` of `total` rows of `what` are through; called often, from one thread. note: figures so far."""
 
     def close(self) -> None:
         """Take the bar off the screen."""
@@ -48,7 +48,7 @@ class Terminal(Progress):
         self.close()
         click.echo(f"{colour('✓', 'green', self._stream)} {name:<9}{text}", file=self._stream)
 
-    def step(self, what: str, done: int, total: int) -> None:
+    def step(self, what: str, done: int, total: int, note: str = "") -> None:
         if not self._stream.isatty():
             return
         if self._bar is None or what != self._what:
@@ -57,7 +57,7 @@ class Terminal(Progress):
             self._bar = click.progressbar(length=total, label=what, file=self._stream, show_pos=True)
             self._bar.__enter__()
         rate = done / max(time.perf_counter() - self._started, 1e-3)
-        self._bar.label, self._bar.length = f"  {what:<9}{rate:,.0f} rows/s", total
+        self._bar.label, self._bar.length = f"  {what:<9}{rate:,.0f} rows/s{note and '  ' + note}", total
         self._bar.update(done - self._bar.pos)
 
     def close(self) -> None:

@@ -1,0 +1,244 @@
+"""The training loop. What it learns is a `Recipe`'s; how, `LoopSettings`'.
+
+An epoch's order, its augmentation and a step's dropout all follow from the seed and the step's number alone, so a
+training that was killed goes on from its last checkpoint to the same weights, bit for bit.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from numpy.typing import NDArray
+
+from trunkline.engines.threads import workers
+from trunkline.errors import TrainError
+from trunkline.terminal import SILENT, Progress
+from trunkline.training.optimisers import optimiser_of, rate_at
+from trunkline.training.settings import LoopSettings
+from trunkline.training.state import Epoch, State
+from trunkline.training.tracker import tracker_of
+
+Batch: TypeAlias = Any
+Index: TypeAlias = NDArray[np.int64]
+SHUFFLE, AUGMENT, STEP = 1, 2, 3  # what a stream of random numbers is for
+EVERY = 60.0  # seconds between two checkpoints within an epoch
+ALIKE = 50  # batches among which rows of like size go together
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What is learned.
+
+    batch(rows, rng): the training rows of these numbers as whatever `loss` takes; augmentation draws from rng.
+    loss(module, batch): a scalar tensor, the mean over the batch's rows. judge(module): figures of the validation
+    part by name, `loss` first: lower is better, and early stopping goes by it; None = no validation.
+    sizes: (n,) of the rows, where a batch is padded to its longest: rows of like size then go together.
+    """
+
+    module: Any
+    rows: int
+    batch: Callable[[Index, np.random.Generator], Batch]
+    loss: Callable[[Any, Batch], Any]
+    judge: Callable[[Any], dict[str, float]] | None = None
+    sizes: NDArray[np.int64] | None = None
+
+
+@dataclass(frozen=True)
+class Learned:
+    """epochs: the curve. notes: what went otherwise than planned, in sentences. The recipe's module holds the weights."""
+
+    epochs: Sequence[Epoch]
+    notes: Sequence[str]
+    seconds: float
+    stopped: str = ""  # why before the last epoch; "" if not
+
+
+def train_loop(
+    recipe: Recipe, settings: LoopSettings, seed: int, *, folder: Path | None = None, about: str = "",
+    progress: Progress = SILENT, name: str = "learn",
+) -> Learned:  # fmt: skip
+    """Learn the recipe's module in place, and leave it in evaluation mode with its best weights (by validation).
+
+    folder: where checkpoints go, and where an interrupted training of the same `about` goes on; None = none.
+    Raises TrainError where the loss is no number before anything was learned, or one row doesn't fit into memory.
+    """
+    torch.set_num_threads(workers())
+    AcceleratorState._reset_state()  # precision is one training's choice, not the process's
+    accelerator = Accelerator(mixed_precision=_precision(settings))
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return _Run(recipe, settings, seed, accelerator, folder, about, progress, name).go()
+
+
+class _Run:
+    def __init__(
+        self, recipe: Recipe, settings: LoopSettings, seed: int, accelerator: Any, folder: Path | None,
+        about: str, progress: Progress, name: str,
+    ) -> None:  # fmt: skip
+        self.recipe, self.settings, self.seed, self.name = recipe, settings, seed, name
+        self.accelerator, self.progress, self.tell = accelerator, progress, accelerator.is_main_process
+        self.module, self.optimiser = accelerator.prepare(recipe.module, optimiser_of(recipe.module, settings))
+        self.parameters = [p for p in recipe.module.parameters() if p.requires_grad]
+        self.state = State(recipe.module, self.optimiser, settings.average, folder if self.tell else None, about)
+        self.per_epoch = math.ceil(recipe.rows / settings.batch)
+        self.steps = self.per_epoch * settings.epochs
+        self.parts = settings.accumulate
+        self.started = self.saved = time.perf_counter()
+
+    def go(self) -> Learned:
+        state, settings = self.state, self.settings
+        state.resume()
+        tracker = tracker_of(settings.tracker if self.tell else "none", Path(settings.tracker_folder) / self.name)
+        try:
+            while len(state.epochs) < settings.epochs and not state.stopped:
+                self._epoch()
+                if state.stopped:
+                    break
+                last = state.epochs[-1]
+                for figure, value in {"train/loss": last.loss, "rate": last.rate, **_valid(last)}.items():
+                    tracker.scalar(figure, value, last.step)
+                if settings.patience and self.recipe.judge and state.waited >= settings.patience:
+                    state.stopped = f"no better validation loss for {state.waited} epochs"
+                state.save()
+        finally:
+            tracker.close()
+            self.progress.close()
+        state.finish(best=self.recipe.judge is not None)
+        self.recipe.module.eval()
+        return Learned(tuple(state.epochs), tuple(state.notes), time.perf_counter() - self.started, state.stopped)
+
+    def _epoch(self) -> None:
+        state, epoch = self.state, len(self.state.epochs)
+        done = state.step - epoch * self.per_epoch
+        started = time.perf_counter()
+        self.module.train()
+        for rows in list(self._order(epoch))[done:]:
+            loss = self._step(rows)
+            if not math.isfinite(loss):
+                return self._diverged(loss)
+            state.step, state.seen, state.total = state.step + 1, state.seen + len(rows), state.total + loss * len(rows)
+            self._show(epoch, loss)
+            if time.perf_counter() - self.saved > EVERY:
+                state.save()
+                self.saved = time.perf_counter()
+        self._close(epoch, time.perf_counter() - started)
+        return None
+
+    def _close(self, epoch: int, seconds: float) -> None:
+        """Judge what the epoch brought."""
+        state = self.state
+        figures = {}
+        if self.recipe.judge is not None:
+            self.module.eval()
+            with state.averaged(), torch.no_grad():
+                figures = self.recipe.judge(self.module)
+        rate = rate_at(state.step - 1, self.steps, self.settings)
+        state.close(Epoch(epoch + 1, state.step, state.total / max(1, state.seen), rate, figures, round(seconds, 3)))
+
+    def _order(self, epoch: int) -> Iterator[Index]:
+        """The rows of each step: every row once an epoch, its last batch smaller."""
+        rng = np.random.default_rng((self.seed, SHUFFLE, epoch))
+        order, size = rng.permutation(self.recipe.rows), self.settings.batch
+        if self.recipe.sizes is None:
+            return (order[at : at + size] for at in range(0, len(order), size))
+        chunks = [order[at : at + size * ALIKE] for at in range(0, len(order), size * ALIKE)]
+        sizes = self.recipe.sizes
+        chunks = [chunk[np.argsort(sizes[chunk], kind="stable")] for chunk in chunks]
+        batches = [chunk[at : at + size] for chunk in chunks for at in range(0, len(chunk), size)]
+        return (batches[at] for at in rng.permutation(len(batches)))
+
+    def _step(self, rows: Index) -> float:
+        """The loss of a batch, and the weights moved by its gradient. A batch that is too large for memory goes
+        through in halves of halves: the same gradient, later."""
+        rate = rate_at(self.state.step, self.steps, self.settings)
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        while True:
+            try:
+                loss = self._gradient(rows)
+                break
+            except RuntimeError as error:
+                if not _out_of_memory(error):
+                    raise
+                self._halve(rows)
+        if not math.isfinite(loss):
+            return loss
+        if self.settings.clip:
+            self.accelerator.clip_grad_norm_(self.parameters, self.settings.clip)
+        self.optimiser.step()
+        self.optimiser.zero_grad()
+        self.state.average()
+        return loss
+
+    def _gradient(self, rows: Index) -> float:
+        step, accelerator, total = self.state.step, self.accelerator, 0.0
+        torch.manual_seed(_stream(self.seed, STEP, step))
+        rng = np.random.default_rng((self.seed, AUGMENT, step))
+        own = rows[accelerator.process_index :: accelerator.num_processes]
+        for part in np.array_split(own, min(self.parts, len(own))):
+            with accelerator.autocast():
+                loss = self.recipe.loss(self.module, self.recipe.batch(part, rng))
+                if self.settings.l1:
+                    loss = loss + self.settings.l1 * sum(p.abs().sum() for p in self.parameters if p.ndim > 1)
+            share = len(part) / len(own)
+            value = float(loss.detach())
+            if not math.isfinite(value):
+                return value
+            accelerator.backward(loss * share if share < 1 else loss)
+            total += value * share
+        return total
+
+    def _halve(self, rows: Index) -> None:
+        self.optimiser.zero_grad()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        if self.parts >= len(rows):
+            raise TrainError("one row is too large for this machine's memory", where=self.name, hint="a smaller network or shorter rows")
+        self.parts = min(2 * self.parts, len(rows))
+        self.state.notes.append(
+            f"step {self.state.step + 1}: a batch of {len(rows)} rows was too large for memory; it goes through in {self.parts} parts"
+        )
+
+    def _diverged(self, loss: float) -> None:
+        state = self.state
+        told = f"the loss was {loss} at step {state.step + 1}"
+        if not state.restore_good():
+            raise TrainError("learning failed", where=self.name, found=told, hint="a smaller rate, or clip = 1")
+        state.stopped = f"{told}; the weights are those of step {state.step}"
+        state.notes.append(state.stopped)
+
+    def _show(self, epoch: int, loss: float) -> None:
+        if not self.tell:
+            return
+        last = self.state.epochs[-1].figures if self.state.epochs else {}
+        figures = "".join(f", {name} {value:.4g}" for name, value in last.items() if name != "loss")
+        note = f"epoch {epoch + 1}, loss {loss:.4g}{figures}"
+        self.progress.step(self.name, self.state.step * self.settings.batch, self.steps * self.settings.batch, note)
+
+
+def _valid(epoch: Epoch) -> dict[str, float]:
+    return {f"validation/{name}": value for name, value in epoch.figures.items()}
+
+
+def _precision(settings: LoopSettings) -> str:
+    if settings.precision == "float32" or not torch.cuda.is_available():
+        return "no"
+    return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
+
+
+def _out_of_memory(error: RuntimeError) -> bool:
+    """torch has no class of its own for the processor's memory."""
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
+def _stream(*parts: int) -> int:
+    return int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0] >> 1)
