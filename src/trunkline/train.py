@@ -108,6 +108,7 @@ def train(line: Line) -> Bundle:
         stop_on_faults(checked.report, line.folder)
         watch.lap("data")
         climbed = climb(line.spec, line.task, train_rows, line.ask, line.progress)
+        line = replace(line, networks={**line.networks, **climbed.candidate.networks})
         line.progress.station("learn", f"{climbed.method}, {len(climbed.rungs)} tried")
         decision = line.task.calibrate(line.spec, train_rows, climbed.candidate.out_of_fold)
         watch.lap("learn")
@@ -148,13 +149,13 @@ def pack(
     """Prove a learned head on the test rows, judge it, and write its bundle."""
     loaded, candidate = checked.loaded, climbed.candidate
     data = with_wrong_labels(line.spec, loaded, checked.report, candidate.out_of_fold.values)
-    if line.networks:
+    if line.networks and not candidate.networks:  # learned elsewhere
         data = replace(data, findings=[*data.findings, may_have_seen(loaded.train)])
     evidence = evidence_of(line, candidate.head, decision, loaded.test, data, version)
     evidence = replace(
         evidence,
         rungs=climbed.rungs,
-        # a network learned elsewhere has no curve: fewer rows here would teach it nothing less
+        # a network has no curve: fewer rows teach one from elsewhere nothing less, and one of ours costs minutes a point
         curve=() if line.networks else learning_curve(line.spec, line.task, loaded.train, climbed, line.ask),
         baselines=baselines(line, loaded.train, loaded.test, climbed.folds, climbed.tried),
         live=live_prediction(line, loaded.test),
@@ -243,7 +244,7 @@ def evidence_of(
         baselines={},
         data=data,
         latency=latency(line, head, decision, test),
-        size_bytes=size_of(head),
+        size_bytes=size_of(head) + sum(network.size_bytes for network in line.networks.values()),
         trunks=line.desk.cards(line.spec),
         machine=machine(),
         version=version,

@@ -13,12 +13,14 @@ from tests.methods.texts import ask, examples, pair, spec_of, tagged
 from trunkline.methods import METHODS
 from trunkline.spec import Spec
 from trunkline.tasks import TASKS
-from trunkline.types import Candidate, Examples, Folds, Refused
+from trunkline.types import Ask, Candidate, Examples, Folds, Refused
 
 TEXT = {"text": "text"}
 MIXED = {"text": "text", "note": "text", "size": "number", "shop": "category"}
 TABLE = {"size": "number", "shop": "category"}
 HEAD_MB = 0.2
+SCRATCH = {"lstm": TEXT, "cnn1d": TEXT, "transformer": TEXT, "table_mlp": TABLE}
+SHORT = {"epochs": 2, "folds": 2}
 NETWORK = {"inputs": {"x": {"columns": ["size", "shop"], "codes": {"shop": ["a", "b"]}, "missing": 0}}}
 
 
@@ -48,6 +50,9 @@ def products() -> dict[str, Made]:
     found["two classes text"] = make("classify", TEXT, pair())
     found["two classes table"] = make("classify", TABLE, pair())
     found["network"] = make("classify", TABLE, examples("classify"), method={"name": "onnx", "head_mb": HEAD_MB, "settings": NETWORK})
+    for name, inputs in SCRATCH.items():
+        how = {"name": name, "head_mb": HEAD_MB, "settings": SHORT}
+        found[f"scratch {name}"] = make("classify", inputs, examples("classify"), method=how)
     few = examples(n=90).take(np.arange(9))
     return {**found, "nine rows": make("classify", TEXT, few)}
 
@@ -58,6 +63,12 @@ def learned(method: str, product: str) -> Candidate | Refused:
     part = METHODS.get(method)()
     refused = part.can(made.spec, made.examples)
     return refused if refused is not None else part.fit(made.spec, made.examples, made.folds, ask)
+
+
+def ask_of(candidate: Candidate) -> Ask:
+    """What a head may ask: the networks that it was learned with, else those of `texts`."""
+    engines = {name: network.load() for name, network in candidate.networks.items()}
+    return lambda calls: [engines[c.engine].run(c) if c.engine in engines else ask([c])[0] for c in calls]
 
 
 def candidates() -> Iterator[tuple[str, str, Candidate]]:

@@ -20,7 +20,7 @@ from trunkline.heads import HEADS
 from trunkline.program import one
 from trunkline.types import Head, Prediction
 
-MADE = {f"{method}, {product}": (found.head, product) for method, product, found in candidates()}
+MADE = {f"{method}, {product}": (found.head, product) for method, product, found in candidates() if not found.networks}
 CASES = sorted(MADE)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import numpy as np
 import pytest
-from tests.contracts.products import HEAD_MB, candidates, learned, products
+from tests.contracts.products import HEAD_MB, ask_of, candidates, learned, products
 from tests.methods.texts import ask
 
 from trunkline.heads import HEADS
@@ -49,7 +49,11 @@ def test_a_method_is_made_without_arguments_and_knows_its_name(name: str) -> Non
 
 @pytest.mark.parametrize("name", METHODS.names())
 def test_a_method_can_do_something_here(name: str) -> None:
-    assert any(isinstance(learned(name, product), Candidate) for product in products())
+    found = [learned(name, product) for product in products()]
+    absent = [refused.message for refused in found if isinstance(refused, Refused) and refused.code == "missing"]
+    if absent:
+        pytest.skip(absent[0])
+    assert any(isinstance(each, Candidate) for each in found)
 
 
 @pytest.mark.parametrize("name", METHODS.names())
@@ -65,7 +69,7 @@ def test_what_a_method_can_not_do_it_says_in_a_sentence(name: str) -> None:
 def test_head_and_out_of_fold_predictions_are_of_the_task(method: str, product: str) -> None:
     found, made = able(method, product), products()[product]
     check(found.out_of_fold, product, len(made.examples))
-    prediction = one(found.head.run(made.examples.inputs), ask)
+    prediction = one(found.head.run(made.examples.inputs), ask_of(found))
     check(prediction, product, len(made.examples))
     assert (prediction.outside is None) == (found.out_of_fold.outside is None)
 

@@ -147,8 +147,14 @@ def test_networks_that_rows_of_columns_do_not_fill(tmp_path: Path) -> None:
         eight.load()
     node = H.make_node("Identity", ["x"], ["y"])
     image = save(tmp_path / "i.onnx", [node], [("x", REAL, ["n", 3, 8, 8])], [("y", REAL, ["n", 3, 8, 8])], {})
-    with pytest.raises(BundleError, match="no row of columns"):
-        OwnNetwork(image).load()
+    pictures = OwnNetwork(image).load()
+    assert pictures.run(pictures.examples()[0]).shape == (TOGETHER, 3 * 8 * 8)
+    with pytest.raises(BundleError, match="takes another shape"):
+        pictures.run(call((np.zeros((3, 9, 8)),)))
+    node = H.make_node("Identity", ["x"], ["y"])
+    names = save(tmp_path / "n.onnx", [node], [("x", TEXT, ["n", 2, 2])], [("y", TEXT, ["n", 2, 2])], {})
+    with pytest.raises(BundleError, match="takes no rows"):
+        OwnNetwork(names).load()
     node = H.make_node("ReduceSum", ["x"], ["y"], keepdims=1)
     total = OwnNetwork(save(tmp_path / "t.onnx", [node], [("x", REAL, ["n", 1])], [("y", REAL, [1, 1])], {})).load()
     total.together = 2

@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 
 from trunkline.engines import examples
 from trunkline.engines.onnx_check import check_onnx
-from trunkline.engines.ort import OrtSession, Port
+from trunkline.engines.ort import OrtSession
+from trunkline.engines.ports import TYPES, alike, as_row, check_port, filled, size_of, width_of
 from trunkline.engines.processor import kind
 from trunkline.engines.settings import Settings
-from trunkline.errors import BundleError, DataError
+from trunkline.errors import BundleError
 from trunkline.files import digest_file
 from trunkline.inputs.tensors import TENSORS, Tensors
 from trunkline.types import Call, EngineCard, Refused
@@ -33,11 +34,6 @@ HOME = "own"  # the bundle's folder of networks: own/<name>/model.onnx, its data
 MODEL, RECORD = "model.onnx", "engine.json"
 TOGETHER = 16  # rows of one run, at most
 PROBES = 48  # rows by which `rows_together` judges
-_TYPES: dict[str, Any] = {
-    "tensor(float)": np.float32, "tensor(double)": np.float64, "tensor(float16)": np.float16,
-    "tensor(int64)": np.int64, "tensor(int32)": np.int32, "tensor(int16)": np.int16, "tensor(int8)": np.int8,
-    "tensor(uint8)": np.uint8, "tensor(bool)": np.bool_, "tensor(string)": np.object_,
-}  # fmt: skip
 _ZIPMAP = "export it as a tensor; with skl2onnx: options={'zipmap': False}"
 
 
@@ -114,19 +110,24 @@ class OwnEngine:
         self.card, self._session, self.settings = card, session, Settings()
         self._ports = {port.name: port for port in session.inputs}
         for port in session.inputs:
-            _check_port(port)
+            check_port(port)
+        self._free = any(not isinstance(axis, int) for port in session.inputs for axis in port.shape[1:])
         self.together = 1 if self._takes_one() else together
 
     def cost(self, item: Tensors) -> int:
-        return 1
+        """1 where all rows are of one size, else the row's size: rows of equal cost go through together."""
+        return sum(size_of(part) for part in item) if self._free else 1
 
     def examples(self) -> list[Call]:
         """For `engines.measure`."""
         ports = self._ports.values()
-        parts = [(_TYPES[port.type] is np.object_, _width(port)) for port in ports]
-        output = next((port.name for port in self._session.outputs if port.type in _TYPES), "")
+        parts = [(TYPES[port.type] is np.object_, width_of(port)) for port in ports]
+        output = next((port.name for port in self._session.outputs if port.type in TYPES), "")
         options = (("output", output), ("tensors", tuple(self._ports)))
-        return [Call(self.card.id, examples.tensors(parts, TOGETHER), OUTPUTS, options=options)]
+        rows = [
+            tuple(as_row(port, part) for port, part in zip(ports, row, strict=True)) for row in examples.tensors(parts, TOGETHER)
+        ]
+        return [Call(self.card.id, rows, OUTPUTS, options=options)]
 
     def run(self, call: Call) -> NDArray[Any]:
         """(n, values) as the network gives them. Raises BundleError where names, types or shapes don't fit,
@@ -140,9 +141,11 @@ class OwnEngine:
                 wanted=", ".join(f"{port.name} {port.type} {list(port.shape)}" for port in self._ports.values()),
                 hint="[method.settings.inputs] says which columns an input takes",
             )
-        starts = range(0, len(call.items), self.together)
-        parts = [self._some(names, call.items[at : at + self.together], output) for at in starts]
-        return np.concatenate(parts) if parts else np.empty((0, 0))
+        found = [np.empty((0, 0))] * len(call.items)
+        for places in alike(call.items, self.together):
+            for place, row in zip(places, self._some(names, [call.items[at] for at in places], output), strict=True):
+                found[place] = row
+        return np.stack(found) if found else np.empty((0, 0))
 
     def stream(self, call: Call) -> Iterator[NDArray[Any]]:
         yield self.run(call)
@@ -163,7 +166,7 @@ class OwnEngine:
 
     def _some(self, names: Sequence[str], items: Sequence[Tensors], output: str) -> NDArray[Any]:
         arrays = {
-            name: _array(self._ports[name], [item[at] for item in items]) for at, name in enumerate(names)
+            name: filled(self._ports[name], [item[at] for item in items]) for at, name in enumerate(names)
         }
         (found,) = self._session.run(arrays, [output])
         if not isinstance(found, np.ndarray) or found.shape[:1] != (len(items),):
@@ -185,7 +188,7 @@ class OwnEngine:
                 wanted=" | ".join(outputs),
                 hint="method.settings.output names one",
             )
-        if outputs[chosen].type not in _TYPES:
+        if outputs[chosen].type not in TYPES:
             raise BundleError(
                 "that output is no tensor", where=chosen, found=outputs[chosen].type, hint=_ZIPMAP
             )
@@ -218,55 +221,6 @@ def _measured(path: Path) -> Measured:
         return msgspec.json.decode(path.read_bytes(), type=Measured)
     except msgspec.DecodeError as error:
         raise BundleError("a network's record can't be read", where=str(path), found=str(error)) from None
-
-
-def _check_port(port: Port) -> None:
-    """Raises BundleError for an input that rows of columns can't fill."""
-    if port.type not in _TYPES or len(port.shape) not in (1, 2):
-        raise BundleError(
-            "an input of the network is no row of columns",
-            where=port.name,
-            found=f"{port.type} {list(port.shape)}",
-            wanted="a tensor of [rows] or [rows, columns]",
-        )
-    if isinstance(port.shape[0], int) and port.shape[0] != 1:
-        raise BundleError(
-            "the network takes only batches of one size",
-            where=port.name,
-            found=f"{port.shape[0]} rows",
-            wanted="a free first axis, or 1",
-            hint="export it with a dynamic batch axis",
-        )
-
-
-def _width(port: Port) -> int:
-    """Columns that an input takes; 1 where it takes any number."""
-    width = port.shape[1] if len(port.shape) == 2 else 1
-    return width if isinstance(width, int) else 1
-
-
-def _array(port: Port, parts: Sequence[Any]) -> NDArray[Any]:
-    """Rows as the port wants them: its type, one axis or two."""
-    wanted = _TYPES[port.type]
-    numbers = isinstance(parts[0], np.ndarray)
-    width = len(parts[0])
-    if numbers == (wanted is np.object_):
-        hint = "codes = { column = [...] } makes numbers of names" if not numbers else "declare the column as category"
-        found = "numbers" if numbers else "names or texts"
-        raise BundleError("a column doesn't fit the network's input", where=port.name, found=found, wanted=port.type, hint=hint)
-    fixed = port.shape[1] if len(port.shape) == 2 else 1
-    if isinstance(fixed, int) and fixed != width:
-        raise BundleError(
-            "an input of the network takes another number of columns",
-            where=port.name, found=str(width), wanted=str(fixed), hint="[method.settings.inputs]",
-        )  # fmt: skip
-    rows = np.array(parts, np.float64 if numbers else np.object_)
-    whole = np.issubdtype(wanted, np.integer) or wanted is np.bool_
-    if whole and not np.isfinite(rows).all():
-        raise DataError(
-            "a missing number can't be a whole number", where=port.name, wanted=port.type, hint="set missing = 0"
-        )
-    return rows.astype(wanted) if len(port.shape) == 2 else rows[:, 0].astype(wanted)
 
 
 def _same_bits(one: NDArray[Any], other: NDArray[Any]) -> bool:

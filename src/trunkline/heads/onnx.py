@@ -21,6 +21,7 @@ from trunkline.heads.links import apply_link
 from trunkline.heads.rowwise import array_of
 from trunkline.inputs.tensors import Tensors
 from trunkline.types import Arrays, Call, Floats, Inputs, Outputs, Prediction, Program
+from trunkline.vocabulary import Vocabulary
 
 HOLDS = ("probabilities", "logits", "label", "value")
 
@@ -29,7 +30,8 @@ class Tensor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One input of the network and the columns it takes, in order.
 
     Numbers (codes of names among them) are (cell - mean) / scale; `strings` go as they are. A missing cell is
-    `missing`, for strings its text. With `trunk`, the one text column goes as that engine's pooled vector.
+    `missing`, for strings its text. With `trunk`, the one text column goes as that engine's pooled vector; with
+    `longest`, as the ids of its first words by the head's vocabulary.
     """
 
     name: str
@@ -39,6 +41,7 @@ class Tensor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     unseen: float = -1.0
     missing: float | str | None = None
     trunk: str = ""
+    longest: int = 0
 
     def strings_of(self, row: Inputs) -> tuple[str, ...]:
         absent = str(self.missing or "")
@@ -123,11 +126,13 @@ class OnnxHead:
 
     def __init__(
         self, tensors: Sequence[Tensor], mean: NDArray[np.float64], scale: NDArray[np.float64],
-        output: str, reading: Reading, engine: str = f"{HOME}:{NET}",
+        output: str, reading: Reading, engine: str = f"{HOME}:{NET}", vocabulary: Vocabulary | None = None,
     ) -> None:  # fmt: skip
         self.tensors, self.mean, self.scale = tuple(tensors), mean, scale
-        self.output, self.reading, self.engine = output, reading, engine
-        sizes = [0 if t.strings or t.trunk else len(t.columns) for t in self.tensors]
+        self.output, self.reading, self.engine, self.vocabulary = output, reading, engine, vocabulary
+        sizes = [0 if t.strings or t.trunk or t.longest else len(t.columns) for t in self.tensors]
+        if vocabulary is None and any(t.longest for t in self.tensors):
+            raise BundleError("an onnx head reads words and has no vocabulary", where=engine)
         if mean.shape != (sum(sizes),) or scale.shape != mean.shape or not (scale != 0).all():
             raise BundleError("an onnx head's scales don't fit its columns", found=f"{mean.shape}, {scale.shape}")
         ends = np.cumsum(sizes)
@@ -153,11 +158,17 @@ class OnnxHead:
         for tensor, at in zip(self.tensors, self._scales, strict=True):
             if tensor.trunk:
                 parts.append(list(vectors[tensor.name]))
+            elif tensor.longest:
+                parts.append(self._words(rows, tensor))
             elif tensor.strings:
                 parts.append([tensor.strings_of(row) for row in rows])
             else:
                 parts.append([(tensor.numbers_of(row) - self.mean[at]) / self.scale[at] for row in rows])
         return parts
+
+    def _words(self, rows: Sequence[Inputs], tensor: Tensor) -> list[Any]:
+        assert self.vocabulary is not None
+        return [self.vocabulary.ids(text, tensor.longest) for text in texts_of(rows, tensor.columns[0])]
 
     def save(self) -> tuple[dict[str, Any], Arrays]:
         reading = self.reading
@@ -170,7 +181,8 @@ class OnnxHead:
             "labels": list(reading.labels),
             "order": list(reading.order),
         }
-        return meta, {"mean": self.mean, "scale": self.scale}
+        words = {} if self.vocabulary is None else {"vocabulary": self.vocabulary.save()}
+        return meta, {"mean": self.mean, "scale": self.scale, **words}
 
     @classmethod
     def load(cls, meta: Mapping[str, Any], arrays: Arrays) -> Self:
@@ -185,4 +197,6 @@ class OnnxHead:
         if reading.holds not in HOLDS or sorted(order) != list(range(len(labels))):
             raise BundleError("an onnx head's reading is not valid", found=f"{reading.holds}, {order}")
         mean, scale = array_of(arrays, "mean", np.float64, 1), array_of(arrays, "scale", np.float64, 1)
-        return cls(tensors, mean, scale, output, reading, engine)
+        words = arrays.get("vocabulary")
+        vocabulary = None if words is None else Vocabulary.load(words)
+        return cls(tensors, mean, scale, output, reading, engine, vocabulary)

@@ -13,8 +13,8 @@ from trunkline.inputs import KINDS
 from trunkline.types import Value
 
 TENSORS = "tensors"
-# One part for each tensor: numbers float64 (k,), or k strings.
-Tensors: TypeAlias = Sequence[NDArray[np.float64] | Sequence[str]]
+# One part for each tensor: numbers (k,), pixels of more axes, or k strings.
+Tensors: TypeAlias = Sequence[NDArray[Any] | Sequence[str]]
 
 
 def item_key(kind: str) -> Callable[[Value], bytes]:
@@ -34,5 +34,5 @@ def tensors_key(item: Tensors) -> bytes:
 
 def _pieces(part: Any) -> list[bytes]:
     if isinstance(part, np.ndarray):
-        return [b"numbers", np.ascontiguousarray(part).tobytes()]
+        return [b"numbers", repr((part.dtype.str, part.shape)).encode(), np.ascontiguousarray(part).tobytes()]
     return [b"strings", len(part).to_bytes(8, "little"), *(text.encode() for text in part)]

@@ -53,6 +53,13 @@ class Joins(Protocol):
         ...
 
 
+@runtime_checkable
+class Shows(Protocol):
+    """A method that learns for so long that it tells its progress itself."""
+
+    progress: Progress
+
+
 @dataclass(frozen=True)
 class Climbed:
     """The method that was kept, what every rung brought, and all that was learned on the way."""
@@ -102,7 +109,7 @@ def climb(spec: Spec, task: Task, examples: Examples, ask: Ask, progress: Progre
         progress.step(name, len(tried), len(tried) + 1)
         started = time.perf_counter()
         try:
-            tried[name] = _fit(name, spec, examples, folds, ask, tried)
+            tried[name] = _fit(name, spec, examples, folds, ask, tried, progress)
         except TrainError as error:
             if spec.method.name != "auto":
                 raise
@@ -123,9 +130,11 @@ def climb(spec: Spec, task: Task, examples: Examples, ask: Ask, progress: Progre
 
 
 def _fit(
-    name: str, spec: Spec, examples: Examples, folds: Folds, ask: Ask, tried: Mapping[str, Candidate]
+    name: str, spec: Spec, examples: Examples, folds: Folds, ask: Ask, tried: Mapping[str, Candidate], progress: Progress
 ) -> Candidate:
     method = METHODS.get(name)()
+    if isinstance(method, Shows):
+        method.progress = progress
     if isinstance(method, Joins) and set(method.parts) <= set(tried):
         return method.join(spec, examples, folds, ask, tried)
     return method.fit(spec, examples, folds, ask)

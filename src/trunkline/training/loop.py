@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
+from accelerate.utils import send_to_device
 from numpy.typing import NDArray
 
 from trunkline.engines.threads import workers
@@ -186,7 +187,7 @@ class _Run:
         own = rows[accelerator.process_index :: accelerator.num_processes]
         for part in np.array_split(own, min(self.parts, len(own))):
             with accelerator.autocast():
-                loss = self.recipe.loss(self.module, self.recipe.batch(part, rng))
+                loss = self.recipe.loss(self.module, self._placed(self.recipe.batch(part, rng)))
                 if self.settings.l1:
                     loss = loss + self.settings.l1 * sum(p.abs().sum() for p in self.parameters if p.ndim > 1)
             share = len(part) / len(own)
@@ -196,6 +197,11 @@ class _Run:
             accelerator.backward(loss * share if share < 1 else loss)
             total += value * share
         return total
+
+    def _placed(self, batch: Batch) -> Batch:
+        """On the accelerator's device; a walk through the batch that the processor doesn't need."""
+        device = self.accelerator.device
+        return batch if device.type == "cpu" else send_to_device(batch, device)
 
     def _halve(self, rows: Index) -> None:
         self.optimiser.zero_grad()

@@ -48,7 +48,7 @@ def cross_entropy(
     if gamma:
         own = functional.log_softmax(logits, 1).gather(1, target[:, None])[:, 0].exp()
         each = each * (1 - own) ** gamma
-    return (each if weights is None else each * weights[target]).mean()
+    return (each if weights is None else each * weights.to(each)[target]).mean()
 
 
 def binary(
@@ -62,7 +62,7 @@ def binary(
     if gamma:
         each = each * torch.sigmoid((1 - 2 * wanted) * logits) ** gamma
     if weights is not None:
-        one = target.ndim == 1
+        one, weights = target.ndim == 1, weights.to(each)
         each = each * (weights[target.long()][:, None] if one else torch.where(wanted > 0, weights, 1.0))
     return each.mean()
 

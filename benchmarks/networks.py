@@ -1,0 +1,199 @@
+"""Networks from scratch: our loop beside a plain PyTorch loop, digits, and texts in two languages.
+
+python -m benchmarks.networks [loop|mnist|texts ...]; needs the `train` extra. Data: ../shared/data (measuring only).
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from benchmarks.record import record, spread_of
+
+from trunkline.engines.threads import workers
+from trunkline.metrics.wilson import wilson
+
+DATA = Path(os.environ.get("TRUNKLINE_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
+REPEATS = 7
+PACKAGES = ("torch", "accelerate", "onnxruntime", "numpy")
+
+
+def digits(part: str) -> tuple[Any, Any]:
+    """(uint8 (n, 1, 28, 28), int64 (n,)) torch tensors."""
+    import torch
+
+    with np.load(DATA / "mnist" / f"{part}.npz") as file:
+        return torch.from_numpy(file["images"][:, None]), torch.from_numpy(file["labels"].astype(np.int64))
+
+
+def plain_loop(pixels: Any, target: Any, epochs: int, batch: int) -> float:
+    """What anyone writes: same network, same optimiser, rate, clipping and order. Seconds."""
+    import torch
+    from torch import nn
+
+    from trunkline.networks.cnn import ImageCnn
+
+    torch.manual_seed(0)
+    module = ImageCnn(1, 10)
+    decayed = [p for p in module.parameters() if p.ndim > 1]
+    others = [p for p in module.parameters() if p.ndim < 2]
+    groups = [{"params": decayed, "weight_decay": 0.01}, {"params": others, "weight_decay": 0.0}]
+    optimiser = torch.optim.AdamW(groups, 3e-3)
+    steps = epochs * -(-len(pixels) // batch)
+    scheduler = torch.optim.lr_scheduler.OneCycleLR(optimiser, 3e-3, total_steps=steps)
+    criterion = nn.CrossEntropyLoss()
+    rng = np.random.default_rng(0)
+    started = time.perf_counter()
+    module.train()
+    for _ in range(epochs):
+        order, total = rng.permutation(len(pixels)), 0.0
+        for at in range(0, len(order), batch):
+            rows = order[at : at + batch]
+            loss = criterion(module(pixels[rows]), target[rows])
+            loss.backward()
+            nn.utils.clip_grad_norm_(module.parameters(), 1.0)
+            optimiser.step()
+            optimiser.zero_grad()
+            scheduler.step()
+            total += loss.item() * len(rows)
+    return time.perf_counter() - started
+
+
+def our_loop(pixels: Any, target: Any, epochs: int, batch: int) -> float:
+    """Seconds of `train_loop`, its start included."""
+    import torch
+    from torch.nn import functional
+
+    from trunkline.networks.cnn import ImageCnn
+    from trunkline.training.loop import Recipe, train_loop
+    from trunkline.training.settings import LoopSettings
+
+    torch.manual_seed(0)
+    recipe = Recipe(
+        ImageCnn(1, 10), len(pixels), lambda rows, _: (pixels[rows], target[rows]),
+        lambda module, made: functional.cross_entropy(module(made[0]), made[1]),
+    )  # fmt: skip
+    started = time.perf_counter()
+    train_loop(recipe, LoopSettings(epochs=epochs, batch=batch, rate=3e-3), 0)
+    return time.perf_counter() - started
+
+
+def loops() -> list[dict[str, Any]]:
+    """Interleaved, the first pair thrown away."""
+    import torch
+
+    torch.set_num_threads(workers())
+    pixels, target = (part[:2_048] for part in digits("train"))
+    pairs = [(plain_loop(pixels, target, 2, 64), our_loop(pixels, target, 2, 64)) for _ in range(REPEATS + 1)][1:]
+    plain, ours = zip(*pairs, strict=True)
+    ratios = [b / a for a, b in pairs]
+    return [{
+        "what": "our loop / plain PyTorch loop, 2 epochs of 2,048 digits",
+        "plain s": spread_of(plain, 1, 2), "ours s": spread_of(ours, 1, 2), "ratio": spread_of(ratios, 1, 3),
+        "ratio of least": round(min(ours) / min(plain), 3),
+    }]  # fmt: skip
+
+
+def mnist() -> list[dict[str, Any]]:
+    """10,000 training digits, 10,000 test digits; small shifts and turns while learning."""
+    import torch
+    from torch.nn import functional
+
+    from trunkline.networks.cnn import ImageCnn
+    from trunkline.training.augment import moved
+    from trunkline.training.loop import Recipe, train_loop
+    from trunkline.training.settings import LoopSettings
+
+    pixels, target = digits("train")
+    torch.manual_seed(0)
+    module = ImageCnn(1, 10)
+    recipe = Recipe(
+        module, len(pixels), lambda rows, rng: (moved(pixels[rows].float(), rng), target[rows]),
+        lambda module, made: functional.cross_entropy(module(made[0]), made[1]),
+    )  # fmt: skip
+    started = time.perf_counter()
+    train_loop(recipe, LoopSettings(epochs=10, batch=64, rate=3e-3, average=0.99), 0)
+    seconds = time.perf_counter() - started
+    test, wanted = digits("test")
+    with torch.no_grad():
+        right = sum(int((module(test[at : at + 500]).argmax(1) == wanted[at : at + 500]).sum()) for at in range(0, len(test), 500))
+    low, high = wilson(right / len(test), len(test))
+    return [{
+        "data": "mnist, 10,000 training digits", "method": "cnn small", "accuracy": f"{right / len(test):.2%}",
+        "95 %": f"{low:.2%}-{high:.2%}", "seconds": round(seconds, 1), "parameters": sum(p.numel() for p in module.parameters()),
+    }]  # fmt: skip
+
+
+TEXTS: dict[str, tuple[str, str, str]] = {
+    "hotel (zh)": ("chnsenticorp_hotel", "review", "label"),
+    "SST-2 (en)": ("sst2", "text", "label"),
+}
+METHODS: dict[str, dict[str, Any]] = {
+    "lstm": {"epochs": 6, "rate": 0.002},
+    "cnn1d": {"epochs": 8, "rate": 0.002},
+    "transformer": {"epochs": 8, "rate": 0.001},
+}
+
+
+def texts() -> list[dict[str, Any]]:
+    """A whole product each: out-of-fold networks, the last one, proof, bundle."""
+    rows = []
+    for name, (folder, column, label) in TEXTS.items():
+        for method, settings in METHODS.items():
+            with tempfile.TemporaryDirectory() as place:
+                rows.append({"data": name, "method": method, **product(Path(place), DATA / folder, column, label, method, settings)})
+                print(rows[-1], flush=True)
+    return rows
+
+
+def product(place: Path, data: Path, column: str, label: str, method: str, settings: dict[str, Any]) -> dict[str, Any]:
+    from trunkline.desk import Desk
+    from trunkline.product import Product
+
+    for part in ("train", "test"):
+        with (data / f"{part}.csv").open(encoding="utf-8", newline="") as file:
+            kept = [(row[column], row[label]) for row in csv.DictReader(file)]
+        with (place / f"{part}.csv").open("w", encoding="utf-8", newline="") as file:
+            csv.writer(file).writerows([("text", "label"), *kept])
+    told = "\n".join(f"{name} = {value}" for name, value in settings.items())
+    (place / "product.toml").write_text(
+        'name = "text"\ntask = "classify"\nlabel = "label"\ninputs = { text = "text" }\ntrunks = { text = "none" }\n'
+        f'data = {{ test = "test.csv" }}\n[method]\nname = "{method}"\n[method.settings]\nfolds = 2\n{told}\n',
+        encoding="utf-8",
+    )
+    started = time.perf_counter()
+    bundle = Product(place, Desk()).train()
+    seconds = time.perf_counter() - started
+    found = bundle.report["metrics"]["accuracy"]
+    latency = bundle.report["latency"]
+    return {
+        "accuracy": f"{found['value']:.1%}", "95 %": f"{found['low']:.1%}-{found['high']:.1%}", "seconds": round(seconds),
+        "MB": round(sum(f.stat().st_size for f in (bundle.folder / "own").rglob("*") if f.is_file()) / 1e6, 2),
+        "ms a row": latency["p50_ms"],
+    }  # fmt: skip
+
+
+PARTS: dict[str, tuple[Callable[[], list[dict[str, Any]]], str, str]] = {
+    "loop": (loops, "The training loop beside a plain PyTorch loop", f"{REPEATS} interleaved pairs after one thrown away; median (least-most)"),
+    "mnist": (mnist, "A convolutional network from scratch, 10,000 digits", "one run, seed 0; Wilson's interval over the 10,000 test digits"),
+    "texts": (texts, "Text networks from scratch", "one run each, seed 0; the report's 95 % interval over the test rows; seconds of everything: 2 folds, last network, proof, bundle"),
+}  # fmt: skip
+
+
+def main(asked: list[str]) -> None:
+    for name in asked or PARTS:
+        measure, title, spread = PARTS[name]
+        found = measure()
+        print(found, flush=True)
+        record(f"networks_{name}", title, found, spread=spread, packages=PACKAGES)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
