@@ -172,7 +172,7 @@ def product(place: Path, data: Path, column: str, label: str, method: str, setti
     bundle = Product(place, Desk()).train()
     seconds = time.perf_counter() - started
     found = bundle.report["metrics"]["accuracy"]
-    latency = bundle.report["latency"]
+    latency = bundle.report["cost"]
     return {
         "accuracy": f"{found['value']:.1%}", "95 %": f"{found['low']:.1%}-{found['high']:.1%}", "seconds": round(seconds),
         "MB": round(sum(f.stat().st_size for f in (bundle.folder / "own").rglob("*") if f.is_file()) / 1e6, 2),
