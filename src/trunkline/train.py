@@ -159,6 +159,7 @@ def pack(
         curve=() if line.networks else learning_curve(line.spec, line.task, loaded.train, climbed, line.ask),
         baselines=baselines(line, loaded.train, loaded.test, climbed.folds, climbed.tried),
         live=live_prediction(line, loaded.test),
+        epochs=[(each["number"], each["loss"], each["figures"].get("loss")) for each in candidate.settings.get("curve", ())],
     )
     watch.lap("prove")
     report = prove(replace(evidence, seconds=watch.seconds))

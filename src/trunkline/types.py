@@ -449,4 +449,5 @@ class Evidence:
     trunks: Sequence[EngineCard] = ()
     machine: Mapping[str, str] = field(default_factory=dict)
     live: Prediction | None = None  # the serving bundle's, on the same rows
+    epochs: Sequence[tuple[int, float, float | None]] = ()  # of a network learned here: epoch, loss, validation loss
     version: str = ""

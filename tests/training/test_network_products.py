@@ -140,6 +140,9 @@ def test_a_bundle_answers_without_torch(tmp_path: Path) -> None:
     assert {"own/net/model.onnx", "own/net/engine.json"} <= set(bundle.manifest.files)
     checks = {fault["check"] for fault in bundle.report["data"]["findings"]}
     assert "network_may_have_seen" not in checks
+    assert [epoch[0] for epoch in bundle.report["epochs"]] == [1, 2]
+    page = bundle.read("report.html").decode()
+    assert "The network was best after epoch" in page or "网络在第" in page
     code = (
         "import sys\nfrom pathlib import Path\nfrom trunkline.bundle import Bundle\nfrom trunkline.desk import Desk\n"
         "from trunkline.program import one\n"

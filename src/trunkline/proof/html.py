@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from trunkline.proof.advice import next_steps
 from trunkline.proof.label_sections import detail_sections
+from trunkline.proof.learned_section import learned_section
 from trunkline.proof.messages import named, say
 from trunkline.proof.numbers import DASH, bare, brief, change, percent, span, strongest
 from trunkline.proof.report import Cost, Report, without_rows
@@ -72,6 +73,7 @@ def _sections(report: Report, language: str) -> list[Section]:
         figures_section(report, language),
         *detail_sections(report, language),
         curve_section(report, language),
+        learned_section(report, language),
         slices_section(report, language),
         ladder_section(report, language),
         answers_section(report, language),

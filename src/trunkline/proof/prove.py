@@ -75,6 +75,7 @@ def prove(evidence: Evidence) -> Report:
         machine=dict(evidence.machine),
         trunks=_trunks(evidence),
         verdict=_verdict(evidence, judge(spec.gate.rules, figures)),
+        epochs=tuple(evidence.epochs),
         resampled="rows" if resample.units is None else "groups" if test.groups is not None else "blocks",
     )
 

@@ -249,6 +249,7 @@ class Report(Struct, frozen=True):
     trunks: tuple[TrunkCard, ...]
     verdict: Verdict
     resampled: str = "rows"  # what the intervals treat as independent: rows, groups, blocks
+    epochs: tuple[tuple[int, float, float | None], ...] = ()  # as in `types.Evidence`
     format: int = FORMAT
 
     def as_dict(self) -> dict[str, Any]:

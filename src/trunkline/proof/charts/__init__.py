@@ -7,7 +7,8 @@ the subject, `soft` context, `ln` lines), so that light and dark are the page's 
 from trunkline.proof.charts.calibration import calibration_chart
 from trunkline.proof.charts.curve import curve_chart
 from trunkline.proof.charts.dots import Dot, dot_chart
+from trunkline.proof.charts.epochs import epochs_chart
 from trunkline.proof.charts.heat import heat_chart
 from trunkline.proof.charts.scatter import scatter_chart
 
-__all__ = ["Dot", "calibration_chart", "curve_chart", "dot_chart", "heat_chart", "scatter_chart"]
+__all__ = ["Dot", "calibration_chart", "curve_chart", "dot_chart", "epochs_chart", "heat_chart", "scatter_chart"]
