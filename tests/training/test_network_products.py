@@ -13,6 +13,7 @@ import pytest
 pytest.importorskip("torch", reason="torch is not installed (make install-train)")
 pytest.importorskip("accelerate", reason="accelerate is not installed (make install-train)")
 
+from tests.methods.texts import ask as encoder
 from tests.methods.texts import examples, pair, spec_of
 
 from trunkline.engines.own import OwnNetwork
@@ -34,14 +35,14 @@ def settings_of(method: str, **more: Any) -> dict[str, Any]:
     return {"name": method, "settings": {**quick, **more}}
 
 
-def made(method: str, task: str, known: Examples, **more: Any) -> tuple[Spec, Examples, Candidate]:
+def made(method: str, task: str, known: Examples, ask: Ask | None = None, **more: Any) -> tuple[Spec, Examples, Candidate]:
     inputs = TABLE if method == "table_mlp" else TEXT
     spec = spec_of(task, inputs, method=settings_of(method, **more))
     rows = [{name: row[name] for name in inputs} for row in known.inputs]
     part = METHODS.get(method)()
     own = Examples(rows, known.target, known.labels, known.keys, known.rows)
     assert part.can(spec, own) is None
-    return spec, own, part.fit(spec, own, TASKS.get(task)().folds(own, 5, 0), no_trunk)
+    return spec, own, part.fit(spec, own, TASKS.get(task)().folds(own, 5, 0), ask or no_trunk)
 
 
 def no_trunk(calls: Any) -> Any:
@@ -64,7 +65,8 @@ def test_every_network_answers_every_task(method: str, task: str) -> None:
     known = pair() if task == "pair" else examples(task)
     named = "classify" if task == "pair" else task
     learns = task in ("classify", "pair") and method != "table_mlp"  # the table says little about the subject
-    _, own, found = made(method, named, known, **({} if learns else {"epochs": 2}))
+    settings: dict[str, Any] = {} if learns else {"epochs": 2}
+    _, own, found = made(method, named, known, **settings)
     values = one(found.head.run(own.inputs), ask_of(found)).values
     assert found.out_of_fold.values.shape == values.shape
     if learns:
@@ -93,6 +95,24 @@ def test_learning_twice_gives_the_same_bits() -> None:
     one_network, other = (found[2].networks["own:net"] for found in (first, second))
     assert isinstance(one_network, OwnNetwork)
     assert one_network.card.fingerprint == other.card.fingerprint
+
+
+def test_checkpoints_are_gone_once_all_is_learned(tmp_path: Path) -> None:
+    _, _, found = made("cnn1d", "classify", examples(), epochs=1)
+    kept = [path for path in (tmp_path / "cache" / "training").rglob("*") if path.is_file()]
+    assert kept == [found.networks["own:net"].model]
+
+
+def test_the_table_of_words_starts_from_the_trunk() -> None:
+    asked: list[str] = []
+
+    def told(calls: Any) -> Any:
+        asked.extend(calls[0].items)
+        return encoder(calls)
+
+    _, _, found = made("cnn1d", "classify", examples(), told, epochs=1, vectors=True)
+    assert set(asked) == set(found.head.vocabulary.words)  # type: ignore[attr-defined]
+    assert found.out_of_fold.values.tobytes() != made("cnn1d", "classify", examples(), epochs=1)[2].out_of_fold.values.tobytes()
 
 
 def test_an_empty_text_and_unknown_words_have_an_answer() -> None:

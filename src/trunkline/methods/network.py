@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -111,6 +112,7 @@ class Network:
             scores[held] = answered(module, material, held)
         module, whole = learn(np.arange(len(examples)), "all rows")
         network, worst = _exported(module, material, learn.folder)
+        learn.forget()
         head = OnnxHead(
             material.tensors, material.mean, material.scale, "", _reading(spec, examples), vocabulary=material.vocabulary
         )
@@ -134,6 +136,12 @@ class _Learning:
         named = [spec.method.name, spec.seed, dict(spec.inputs), msgspec.to_builtins(settings), rows.hexdigest()]
         self.about = hashlib.sha256(json.dumps(named).encode()).hexdigest()
         self.folder = cache_folder() / "training" / f"{spec.name}-{self.about[:16]}"
+
+    def forget(self) -> None:
+        """All is learned: take the checkpoints away. The network's file stays until its bundle has it."""
+        for place in self.folder.iterdir():
+            if place.is_dir():
+                shutil.rmtree(place)
 
     def __call__(self, rows: Index, name: str) -> tuple[Any, Any]:
         """(network, `training.loop.Learned`)."""

@@ -7,13 +7,14 @@ from typing import Annotated, Any, ClassVar, Literal
 import numpy as np
 from msgspec import Meta
 
+from trunkline.errors import SpecError
 from trunkline.heads.onnx import Tensor
 from trunkline.methods.network import Index, Material, NetSettings, Network
 from trunkline.methods.text_rows import text_columns
 from trunkline.spec import Spec
 from trunkline.spec.model import trunk_of
 from trunkline.types import Ask, Call, Examples
-from trunkline.vocabulary import FIRST, PADDING, UNKNOWN, Vocabulary
+from trunkline.vocabulary import PADDING, UNKNOWN, Vocabulary
 
 
 class TextSettings(NetSettings, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -115,7 +116,10 @@ def dropped(block: Any, share: float, rng: np.random.Generator) -> Any:
 
 
 def word_vectors(spec: Spec, vocabulary: Vocabulary, ask: Ask) -> Any:
-    """float32 (words, d): the trunk's pooled vector of each word alone."""
-    assert FIRST + len(vocabulary.words) == len(vocabulary)
-    (found,) = ask([Call(f"trunk:{trunk_of(spec, 'text')}", list(vocabulary.words))])
+    """float32 (words, d): the trunk's pooled vector of each word alone. Raises SpecError without a trunk or words."""
+    trunk = trunk_of(spec, "text")
+    if trunk is None or not vocabulary.words:
+        why = "no text trunk" if trunk is None else "no word that occurs twice"
+        raise SpecError("vectors need a text trunk and words", where="method.settings.vectors", found=why)
+    (found,) = ask([Call(f"trunk:{trunk}", list(vocabulary.words))])
     return np.asarray(found, np.float32)

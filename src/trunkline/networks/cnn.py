@@ -1,5 +1,5 @@
-"""A convolutional network for images: LeCun et al. 1998's plan with what came since, batch norm (Ioffe, Szegedy 2015)
-and the mean over all places before the last layer (Lin et al. 2014). `base` adds residual paths (He et al. 2016).
+"""A convolutional network for images: pairs of small convolutions, then half the places (Simonyan, Zisserman 2015), with
+batch norm (Ioffe, Szegedy 2015) and the mean over all places before the last layer (Lin et al. 2014). `base` adds residual paths (He et al. 2016).
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from torch import nn
 
 from trunkline.networks.parts import ACTIVATIONS, Activation, Initial, Tensor, initialise
 
-PRESETS = {"small": {"widths": (32, 64, 128), "blocks": 0}, "base": {"widths": (64, 128, 256), "blocks": 1}}
+PRESETS = {"small": {"widths": (24, 48, 96), "blocks": 0}, "base": {"widths": (64, 128, 256), "blocks": 1}}
 
 
 class ImageCnn(nn.Module):
@@ -22,7 +22,7 @@ class ImageCnn(nn.Module):
         widths: tuple[int, ...] = PRESETS[size]["widths"]  # type: ignore[assignment]
         parts: list[nn.Module] = []
         for before, after in zip((channels, *widths), widths, strict=False):
-            parts += [*step(before, after, activation), nn.MaxPool2d(2, ceil_mode=True)]
+            parts += [*step(before, after, activation), *step(after, after, activation), nn.MaxPool2d(2, ceil_mode=True)]
             parts += [Residual(after, activation) for _ in range(int(PRESETS[size]["blocks"]))]  # type: ignore[call-overload]
         self.body, self.drop = nn.Sequential(*parts), nn.Dropout(dropout)
         self.out = nn.Linear(widths[-1], outputs)
