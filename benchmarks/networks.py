@@ -33,8 +33,20 @@ def digits(part: str) -> tuple[Any, Any]:
         return torch.from_numpy(file["images"][:, None]), torch.from_numpy(file["labels"].astype(np.int64))
 
 
-def plain_loop(pixels: Any, target: Any, epochs: int, batch: int) -> float:
-    """What anyone writes: same network, same optimiser, rate, clipping and order. Seconds."""
+Seconds = tuple[float, float]  # of the clock, of the processor
+
+
+def now() -> Seconds:
+    return time.perf_counter(), time.process_time()
+
+
+def since(began: Seconds) -> Seconds:
+    wall, processor = now()
+    return wall - began[0], processor - began[1]
+
+
+def plain_loop(pixels: Any, target: Any, epochs: int, batch: int) -> Seconds:
+    """What anyone writes: same network, same optimiser, rate and clipping."""
     import torch
     from torch import nn
 
@@ -50,7 +62,7 @@ def plain_loop(pixels: Any, target: Any, epochs: int, batch: int) -> float:
     scheduler = torch.optim.lr_scheduler.OneCycleLR(optimiser, 3e-3, total_steps=steps)
     criterion = nn.CrossEntropyLoss()
     rng = np.random.default_rng(0)
-    started = time.perf_counter()
+    began = now()
     module.train()
     for _ in range(epochs):
         order, total = rng.permutation(len(pixels)), 0.0
@@ -63,11 +75,11 @@ def plain_loop(pixels: Any, target: Any, epochs: int, batch: int) -> float:
             optimiser.zero_grad()
             scheduler.step()
             total += loss.item() * len(rows)
-    return time.perf_counter() - started
+    return since(began)
 
 
-def our_loop(pixels: Any, target: Any, epochs: int, batch: int) -> float:
-    """Seconds of `train_loop`, its start included."""
+def our_loop(pixels: Any, target: Any, epochs: int, batch: int) -> Seconds:
+    """`train_loop`, its start included."""
     import torch
     from torch.nn import functional
 
@@ -80,9 +92,9 @@ def our_loop(pixels: Any, target: Any, epochs: int, batch: int) -> float:
         ImageCnn(1, 10), len(pixels), lambda rows, _: (pixels[rows], target[rows]),
         lambda module, made: functional.cross_entropy(module(made[0]), made[1]),
     )  # fmt: skip
-    started = time.perf_counter()
+    began = now()
     train_loop(recipe, LoopSettings(epochs=epochs, batch=batch, rate=3e-3), 0)
-    return time.perf_counter() - started
+    return since(began)
 
 
 def loops() -> list[dict[str, Any]]:
@@ -91,14 +103,20 @@ def loops() -> list[dict[str, Any]]:
 
     torch.set_num_threads(workers())
     pixels, target = (part[:2_048] for part in digits("train"))
-    pairs = [(plain_loop(pixels, target, 2, 64), our_loop(pixels, target, 2, 64)) for _ in range(REPEATS + 1)][1:]
-    plain, ours = zip(*pairs, strict=True)
-    ratios = [b / a for a, b in pairs]
-    return [{
-        "what": "our loop / plain PyTorch loop, 2 epochs of 2,048 digits",
-        "plain s": spread_of(plain, 1, 2), "ours s": spread_of(ours, 1, 2), "ratio": spread_of(ratios, 1, 3),
-        "ratio of least": round(min(ours) / min(plain), 3),
-    }]  # fmt: skip
+    pairs = []
+    for repeat in range(REPEATS + 1):  # each goes first in turn
+        found = {loop: loop(pixels, target, 2, 64) for loop in ((plain_loop, our_loop) if repeat % 2 else (our_loop, plain_loop))}
+        pairs.append((found[plain_loop], found[our_loop]))
+    pairs = pairs[1:]
+    rows = []
+    for at, clock in enumerate(("wall", "processor")):
+        plain, ours = [a[at] for a, _ in pairs], [b[at] for _, b in pairs]
+        ratios = [b / a for a, b in zip(plain, ours, strict=True)]
+        rows.append({
+            "what": "2 epochs of 2,048 digits", "clock": clock, "threads": workers(), "plain s": spread_of(plain, 1, 2),
+            "ours s": spread_of(ours, 1, 2), "ratio": spread_of(ratios, 1, 3), "ratio of least": round(min(ours) / min(plain), 3),
+        })  # fmt: skip
+    return rows
 
 
 def mnist() -> list[dict[str, Any]]:
@@ -119,7 +137,7 @@ def mnist() -> list[dict[str, Any]]:
         lambda module, made: functional.cross_entropy(module(made[0]), made[1]),
     )  # fmt: skip
     started = time.perf_counter()
-    train_loop(recipe, LoopSettings(epochs=12, batch=64, rate=4e-3, average=0.99), 0)
+    train_loop(recipe, LoopSettings(epochs=8, batch=64, rate=4e-3, average=0.99), 0)
     seconds = time.perf_counter() - started
     test, wanted = digits("test")
     with torch.no_grad():
@@ -182,7 +200,7 @@ def product(place: Path, data: Path, column: str, label: str, method: str, setti
 
 PARTS: dict[str, tuple[Callable[[], list[dict[str, Any]]], str, str]] = {
     "loop": (loops, "The training loop beside a plain PyTorch loop", f"{REPEATS} interleaved pairs after one thrown away; median (least-most)"),
-    "mnist": (mnist, "A convolutional network from scratch, 10,000 digits", "one run, seed 0; Wilson's interval over the 10,000 test digits"),
+    "mnist": (mnist, "A convolutional network from scratch, 10,000 digits", "one run, seed 0; Wilson's interval over the 10,000 test digits; the third setting tried (10 epochs of a smaller network gave 98.52 %, 12 epochs of this one 99.31 %)"),
     "texts": (texts, "Text networks from scratch", "one run each, seed 0; the report's 95 % interval over the test rows; seconds of everything: 2 folds, last network, proof, bundle"),
 }  # fmt: skip
 

@@ -182,7 +182,7 @@ class _Run:
 
     def _gradient(self, rows: Index) -> float:
         step, accelerator, total = self.state.step, self.accelerator, 0.0
-        torch.manual_seed(_stream(self.seed, STEP, step))
+        _seeded(_stream(self.seed, STEP, step))
         rng = np.random.default_rng((self.seed, AUGMENT, step))
         own = rows[accelerator.process_index :: accelerator.num_processes]
         for part in np.array_split(own, min(self.parts, len(own))):
@@ -244,6 +244,13 @@ def _precision(settings: LoopSettings) -> str:
 def _out_of_memory(error: RuntimeError) -> bool:
     """torch has no class of its own for the processor's memory."""
     return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
+def _seeded(number: int) -> None:
+    """`torch.manual_seed` formats a stack for every kind of device that isn't there, too dear for every step."""
+    torch.default_generator.manual_seed(number)
+    if torch.cuda.is_available():
+        torch.cuda.manual_seed_all(number)
 
 
 def _stream(*parts: int) -> int:
