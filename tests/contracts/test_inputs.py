@@ -88,6 +88,7 @@ def test_guess_is_a_share(kind: InputKind, cells: list[Any]) -> None:
         (["yes", "no", "yes", ""], "bool"),
         (["是", "否", "是"], "bool"),
         ([True, False, None], "bool"),
+        (["a/1.jpg", "b/2.PNG", "c.webp"], "image"),
     ],
 )
 def test_guess_picks_the_kind(cells: list[Any], best: str) -> None:

@@ -1,15 +1,35 @@
-"""What every trunk promises: a card that says who it is, and vectors that are a function of the text alone."""
+"""What every trunk promises: a card that says who it is, and vectors that are a function of the item alone."""
 
 from __future__ import annotations
 
+import io
+from typing import Any
+
 import numpy as np
 import pytest
+from PIL import Image as Pillow
 
 from trunkline.inputs import KINDS
 from trunkline.trunks import TRUNKS, find
 from trunkline.types import Call, Engine
 
-TEXTS = ["My card has not arrived", "我的卡还没到", "", "a", "早餐很好 but the room was cold 😀", "long " * 200, "我的卡还没到"]
+TEXTS: list[Any] = ["My card has not arrived", "我的卡还没到", "", "a", "早餐很好 but the room was cold 😀", "long " * 200, "我的卡还没到"]
+
+
+def items_of(kind: str) -> list[Any]:
+    """Seven items of a kind, the last equal to the second."""
+    if kind == "text":
+        return TEXTS
+    made = [picture(*size) for size in ((300, 200), (40, 640), (8, 8), (224, 224), (1000, 700), (1, 9), (40, 640))]
+    return [KINDS.get(kind)().read(one) for one in made]
+
+
+def picture(width: int, height: int) -> bytes:
+    """A PNG of noise, the same for the same size."""
+    pixels = np.random.default_rng(width * height).integers(0, 256, (height, width, 3)).astype(np.uint8)
+    file = io.BytesIO()
+    Pillow.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()
 
 
 def engine_of(name: str) -> Engine:
@@ -39,28 +59,29 @@ def test_fingerprints_differ() -> None:
 
 
 @pytest.mark.parametrize("name", TRUNKS.names())
-def test_a_text_has_the_same_vector_alone_and_in_any_batch(name: str) -> None:
+def test_an_item_has_the_same_vector_alone_and_in_any_batch(name: str) -> None:
     engine = engine_of(name)
-    together = engine.run(Call(f"trunk:{name}", TEXTS))
-    assert together.shape == (len(TEXTS), engine.card.dim)
+    items = items_of(engine.card.kind)
+    together = engine.run(Call(f"trunk:{name}", items))
+    assert together.shape == (len(items), engine.card.dim)
     assert together.dtype == np.float32
     assert np.isfinite(together).all()
-    for text, vector in zip(TEXTS, together, strict=True):
-        assert np.array_equal(engine.run(Call(f"trunk:{name}", [text]))[0], vector)
-    assert np.array_equal(engine.run(Call(f"trunk:{name}", TEXTS[::-1]))[::-1], together)
+    for item, vector in zip(items, together, strict=True):
+        assert np.array_equal(engine.run(Call(f"trunk:{name}", [item]))[0], vector)
+    assert np.array_equal(engine.run(Call(f"trunk:{name}", items[::-1]))[::-1], together)
 
 
 @pytest.mark.parametrize("name", TRUNKS.names())
 def test_no_rows_give_no_vectors_and_costs_are_positive(name: str) -> None:
     engine = engine_of(name)
     assert engine.run(Call(f"trunk:{name}", [])).shape == (0, engine.card.dim)
-    assert all(engine.cost(text) > 0 for text in TEXTS)
+    assert all(engine.cost(item) > 0 for item in items_of(engine.card.kind))
 
 
 @pytest.mark.parametrize("name", TRUNKS.names())
 def test_streaming_gives_what_running_gives(name: str) -> None:
     engine = engine_of(name)
-    call = Call(f"trunk:{name}", TEXTS[:2])
+    call = Call(f"trunk:{name}", items_of(engine.card.kind)[:2])
     assert np.array_equal(np.concatenate(list(engine.stream(call))), engine.run(call))
 
 

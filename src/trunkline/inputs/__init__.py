@@ -11,5 +11,6 @@ KINDS: Door[type[InputKind]] = Door(
         "category": "trunkline.inputs.category:Category",
         "date": "trunkline.inputs.date:Date",
         "bool": "trunkline.inputs.boolean:Boolean",
+        "image": "trunkline.inputs.image:Image",
     },
 )

