@@ -46,7 +46,7 @@ demo: install ## five products and more on one trunk, trained, proven and asked 
 test: dev chromium ## the suite
 	$(BIN)/python -m pytest -n 2 -m "not slow"
 
-test-all: dev install-train chromium ## the suite with the slow tests and those that need torch
+test-all: dev chromium ## the suite with the slow tests
 	$(BIN)/python -m pytest -n 2
 
 check: dev ## lint and types

@@ -36,11 +36,11 @@ class TextCnn(nn.Module):
         edge = max(WINDOWS) - 1
         x = functional.pad(x, (edge, edge))  # so that one word fills a window, and every text ends alike
         told = functional.pad((ids != 0).to(x.dtype), (edge, edge))  # (n, tokens + 2 edges)
-        return self.out(self.drop(torch.cat([self._strongest(conv, x, told) for conv in self.windows], 1)))
+        windows = zip(self.windows, WINDOWS, strict=True)
+        return self.out(self.drop(torch.cat([self._strongest(conv, size, x, told) for conv, size in windows], 1)))
 
-    def _strongest(self, conv: nn.Conv1d, x: Tensor, told: Tensor) -> Tensor:
+    def _strongest(self, conv: nn.Module, size: int, x: Tensor, told: Tensor) -> Tensor:
         """(n, filters): the strongest answer of the windows that hold a word of the text at all."""
         found = self.act(conv(x))  # (n, filters, places)
-        window = conv.kernel_size[0]
-        held = functional.max_pool1d(told[:, None], window, stride=1)  # (n, 1, places) 1 where a word is
+        held = functional.max_pool1d(told[:, None], size, stride=1)  # (n, 1, places) 1 where a word is
         return found.masked_fill(held == 0, -1e9).amax(2)

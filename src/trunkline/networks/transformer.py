@@ -20,6 +20,8 @@ PRESETS = {
 class TextTransformer(nn.Module):
     """ids (n, tokens), 0 = padding -> logits (n, outputs)."""
 
+    places: Tensor  # (longest, width)
+
     def __init__(
         self, words: int, outputs: int, size: str = "small", longest: int = 512, dropout: float = 0.2,
         activation: Activation = "gelu", initial: Initial = "xavier",
