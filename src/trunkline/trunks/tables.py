@@ -1,5 +1,4 @@
-"""Word embeddings outside the graph: mapped from a file, so they cost almost no private memory,
-and processes on one machine share them. Only the rows of a batch's tokens are read."""
+"""Word embeddings outside the graph: only the rows of a batch's tokens are read from their file."""
 
 from __future__ import annotations
 
@@ -7,14 +6,14 @@ import os
 import weakref
 from functools import lru_cache
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trunkline.trunks.e5s1 import BLOCK_BYTES, decode_blocks
 
-_KEPT = 8_192  # rows in memory, about 2 MB: nearly all that texts of one kind ask for
+_KEPT = 8_192  # rows in memory, 2 MB of e5's, 12 MB at most of MiniLM's: nearly all that texts of one kind ask for
 
 
 class Table(Protocol):
@@ -27,39 +26,49 @@ class DenseTable:
     """float32 or float16 (vocabulary, hidden), an .npy file."""
 
     def __init__(self, path: Path) -> None:
-        self._table = np.load(path, mmap_mode="r", allow_pickle=False)
+        self._table = _Rows(path)
 
     def rows(self, ids: NDArray[np.int64]) -> NDArray[np.float32]:
-        return np.asarray(self._table[ids], np.float32)
+        found, where = self._table.distinct(ids)
+        return np.asarray(found, np.float32)[where]
 
 
 class BlockTable:
-    """4-bit blocks of 32 as they came, uint8 (vocabulary, blocks * 18), an .npy file: no loss.
+    """4-bit blocks of 32 as they came, uint8 (vocabulary, blocks * 18), an .npy file: no loss."""
 
-    Rows are read one by one instead of mapped: a mapping brings in 64 kB around every row touched,
-    which after a few hundred texts is most of the 54 MB.
-    """
+    def __init__(self, path: Path) -> None:
+        self._table = _Rows(path)
+
+    def rows(self, ids: NDArray[np.int64]) -> NDArray[np.float32]:
+        found, where = self._table.distinct(ids)
+        blocks = found.reshape(len(found), -1, BLOCK_BYTES)
+        return decode_blocks(blocks).reshape(len(found), -1)[where]
+
+
+class _Rows:
+    """The rows of a matrix in an .npy file, read one by one instead of mapped: a mapping brings in 64 kB around
+    every row touched, which after a few hundred texts is most of the file."""
 
     def __init__(self, path: Path) -> None:
         table = np.load(path, mmap_mode="r", allow_pickle=False)
+        self._type = table.dtype
         if hasattr(os, "pread"):
             handle = os.open(path, os.O_RDONLY)
             weakref.finalize(self, os.close, handle)
-            width, offset = int(table.shape[1]), int(table.offset)
+            width, offset = int(table.shape[1]) * table.dtype.itemsize, int(table.offset)
 
             def read(row: int) -> bytes:
                 return os.pread(handle, width, offset + row * width)
         else:  # Windows
 
             def read(row: int) -> bytes:
-                return bytes(table[row])
+                return bytes(table[row].tobytes())
 
         # Each read lets go of the interpreter's lock, and a dozen of them a text wait for it as often
         self._row = lru_cache(_KEPT)(read)
 
-    def rows(self, ids: NDArray[np.int64]) -> NDArray[np.float32]:
+    def distinct(self, ids: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[np.intp]]:
+        """((rows, columns) of the ids without repeats, where each id's row stands in it)."""
         distinct, where = np.unique(ids, return_inverse=True)
         raw = b"".join(map(self._row, distinct.tolist()))
-        blocks = np.frombuffer(raw, np.uint8).reshape(len(distinct), -1, BLOCK_BYTES)
-        decoded = decode_blocks(blocks).reshape(len(distinct), -1)
-        return decoded[where.reshape(ids.shape)]
+        return np.frombuffer(raw, self._type).reshape(len(distinct), -1), where.reshape(ids.shape)
