@@ -51,14 +51,14 @@ class Tuned(ToyEngine):
 
 
 @pytest.fixture(autouse=True)
-def _calm(monkeypatch: pytest.MonkeyPatch) -> None:
+def _calm(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     for name in ("TRUNKLINE_BATCH_ROWS", "TRUNKLINE_BATCH_TOKENS", "TRUNKLINE_THREADS"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(measuring, "quiet", lambda: True)
     monkeypatch.setattr(measuring, "LIMIT_SECONDS", 60.0)
     for name in ("trunkline.serve", "trunkline.engines"):
         monkeypatch.setattr(logging.getLogger(name), "propagate", True)
-        monkeypatch.setattr(logging.getLogger(name), "level", logging.INFO)
+        caplog.set_level(logging.INFO, logger=name)
 
 
 def residence(engine: Tuned) -> Residence:
