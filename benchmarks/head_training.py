@@ -20,8 +20,8 @@ from sklearn.linear_model import LogisticRegression
 from trunkline.data.read import read_examples
 from trunkline.desk import Desk
 from trunkline.methods import METHODS
+from trunkline.methods.dense_rows import read_rows
 from trunkline.methods.ladder import climb
-from trunkline.methods.text_rows import read_rows
 from trunkline.tasks import TASKS
 from trunkline.types import Examples
 

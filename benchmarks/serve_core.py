@@ -29,7 +29,7 @@ from benchmarks.record import record, spread_of
 from benchmarks.serving import DATA, JOBS, PACKAGES, Server, bodies, served
 
 from trunkline.bundle import Bundle
-from trunkline.methods.text_rows import size_of
+from trunkline.methods.dense_rows import size_of
 from trunkline.product import Product
 from trunkline.spec import Spec
 

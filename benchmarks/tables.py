@@ -26,8 +26,8 @@ from numpy.typing import NDArray
 
 from trunkline.columns import ColumnReader
 from trunkline.data.read import read_examples
+from trunkline.methods.dense_rows import size_of
 from trunkline.methods.ladder import climb
-from trunkline.methods.text_rows import size_of
 from trunkline.metrics import accuracy, accuracy_rows, auroc, cost_matrix, cost_rows, expected_cost, log_loss
 from trunkline.program import one
 from trunkline.proof.intervals import estimate, paired

@@ -23,9 +23,9 @@ from benchmarks.record import record
 from trunkline.data.read import read_examples
 from trunkline.desk import Desk
 from trunkline.methods import METHODS
+from trunkline.methods.dense_rows import size_of
 from trunkline.methods.fused import Fused
 from trunkline.methods.ladder import Climbed, climb
-from trunkline.methods.text_rows import size_of
 from trunkline.metrics import accuracy, accuracy_rows
 from trunkline.program import one
 from trunkline.proof.intervals import estimate, paired
@@ -179,7 +179,7 @@ def measure(names: Sequence[str]) -> list[dict[str, Any]]:
 
 def one_pass(spec: Spec, part: Examples, ask: Ask) -> None:
     """Every text through the trunk once, so that the cache holds it."""
-    from trunkline.methods.text_rows import read_rows
+    from trunkline.methods.dense_rows import read_rows
 
     read_rows(spec, part, ask)
 

@@ -20,9 +20,9 @@ from trunkline.errors import DataError
 from trunkline.files import folder_lock
 from trunkline.methods import METHODS
 from trunkline.methods.curve import learning_curve
+from trunkline.methods.dense_rows import size_of
 from trunkline.methods.ladder import Climbed, climb
 from trunkline.methods.onnx import may_have_seen, network_files, own_networks
-from trunkline.methods.text_rows import size_of
 from trunkline.metrics.traffic import known_figures
 from trunkline.program import one
 from trunkline.proof import (

@@ -32,7 +32,7 @@ def linear_head(
         width = dim * len(columns)
         marks = Landmarks.of(rng.normal(size=width).astype(np.float32), rng.normal(size=(max(2, outputs), width))) if "marks" in parts else None
         weights = rng.normal(size=(width, outputs)).astype(np.float16).astype(np.float32)
-        dense = DensePart(Dense(engine, tuple(columns)), weights, rng.random(outputs).astype(np.float32), marks)
+        dense = DensePart(Dense.of_texts(engine, tuple(columns)), weights, rng.random(outputs).astype(np.float32), marks)
     if "lexical" in parts:
         known = [word for word in WORDS if rng.random() < 0.6]
         hashes = np.unique(count_ngrams([[f"{word} {seed}" for word in known]] * len(columns)).hash) if known else np.zeros(0, np.uint32)

@@ -18,7 +18,7 @@ def head(hidden: int = 4) -> MlpHead:
         rng.normal(size=(hidden, 3)).astype(np.float32),
         rng.normal(size=3).astype(np.float32),
     )
-    return MlpHead(Dense("trunk:t", ("text",)), "softmax", layers)
+    return MlpHead(Dense.of_texts("trunk:t", ("text",)), "softmax", layers)
 
 
 def test_the_network_is_what_its_docstring_says() -> None:

@@ -16,7 +16,7 @@ POINTS = np.array([[127, 0], [0, 127], [-127, 0]], np.int8)
 
 def head(targets: Any, prior: Any, nearest: int = 1, number: bool = False) -> NeighboursHead:
     return NeighboursHead(
-        Dense("trunk:t", ("text",)),
+        Dense.of_texts("trunk:t", ("text",)),
         np.zeros(2, np.float32),
         POINTS,
         np.array(targets, np.float32),

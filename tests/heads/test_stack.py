@@ -57,7 +57,7 @@ def test_heads_are_alike_where_shape_and_texts_are() -> None:
 def test_a_head_with_table_columns_stacks_with_no_other() -> None:
     encoder = ColumnEncoder.fit({"size": "number"}, [{"size": 1.0}, {"size": 2.0}])
     width = 48 + encoder.dim
-    part = DensePart(Dense("trunk:t", ("text",), encoder), np.ones((width, 2), np.float32), np.ones(2, np.float32))
+    part = DensePart(Dense.of_texts("trunk:t", ("text",), encoder), np.ones((width, 2), np.float32), np.ones(2, np.float32))
     head = LinearHead("softmax", np.zeros(2, np.float32), part)
     assert head.likeness([{"text": "a", "size": 1.0}]) is None
     assert one(head.run([{"text": "a", "size": 1.0}]), ask).values.shape == (1, 2)

@@ -14,9 +14,9 @@ from trunkline.heads.blend import BlendHead, scores_of
 from trunkline.heads.links import apply_link
 from trunkline.methods.blend import Blend
 from trunkline.methods.boosting import Boosting
+from trunkline.methods.dense_rows import size_of
 from trunkline.methods.table_target import answers_of, loss_of
 from trunkline.methods.tabular import Tabular
-from trunkline.methods.text_rows import size_of
 from trunkline.program import one
 from trunkline.spec import Spec
 from trunkline.types import Candidate, Examples

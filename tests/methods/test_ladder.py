@@ -177,3 +177,16 @@ def test_parts_that_were_learned_are_not_learned_again(joint: str, part: str, mo
     found = climb(spec_of(inputs=inputs), CLASSIFY, examples(n=120), ask)
     assert learned == [part]
     assert joint in found.tried
+
+
+@pytest.mark.parametrize(
+    ("inputs", "wanted"),
+    [
+        ({"image": "image"}, ["linear"]),
+        ({"image": "image", "price": "number"}, ["linear", "boosting"]),
+        ({"image": "image", "text": "text"}, ["ngrams", "linear", "fused"]),
+        ({"image": "image", "text": "text", "price": "number"}, ["ngrams", "linear", "fused", "boosting"]),
+    ],
+)
+def test_rungs_of_pictures_and_what_stands_beside_them(inputs: dict[str, str], wanted: list[str]) -> None:
+    assert order(spec_of(inputs=inputs), examples(n=100)) == wanted

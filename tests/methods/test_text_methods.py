@@ -14,10 +14,10 @@ from trunkline.heads.linear import LinearHead
 from trunkline.heads.neighbours import NeighboursHead
 from trunkline.lexical import count_ngrams
 from trunkline.methods import METHODS
+from trunkline.methods.dense_rows import size_of
 from trunkline.methods.fused import Fused
 from trunkline.methods.linear import Linear
 from trunkline.methods.ngrams import Ngrams, choose_lexicon
-from trunkline.methods.text_rows import size_of
 from trunkline.program import one
 from trunkline.tasks import TASKS
 from trunkline.types import Candidate, Examples

@@ -62,6 +62,11 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     files: dict[str, str]  # name -> sha256 of every other file
     digest: Digests
 
+    @property
+    def engine(self) -> str:
+        """What calls are counted under: its trunk, several joined by "+", "" where it has none."""
+        return "+".join(f"trunk:{card.id}" for card in self.trunks)
+
 
 def sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()

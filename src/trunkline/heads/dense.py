@@ -1,11 +1,11 @@
-"""What heads of text products compute on: pooled vectors of text columns, then encoded table columns."""
+"""What heads on trunks compute on: pooled vectors of text and image columns, then encoded table columns."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,17 +17,38 @@ from trunkline.heads.rowwise import Matrix, array_of, multiply_each, prefixed, s
 from trunkline.types import Arrays, Call, Inputs, Outputs
 
 
-@dataclass(frozen=True)
-class Dense:
-    """How rows become float32 (n, dim): each text column's pooled vector, then the table columns."""
+class Part(NamedTuple):
+    """A column by its own trunk."""
 
     engine: str  # "trunk:e5-small"
-    texts: tuple[str, ...]
+    column: str
+
+
+@dataclass(frozen=True)
+class Dense:
+    """How rows become float32 (n, dim): each part's pooled vector, then the table columns."""
+
+    parts: tuple[Part, ...]
     encoder: ColumnEncoder | None = None
 
+    @classmethod
+    def of_texts(cls, engine: str, texts: Sequence[str], encoder: ColumnEncoder | None = None) -> Self:
+        """All columns by one trunk."""
+        return cls(tuple(Part(engine, column) for column in texts), encoder)
+
+    @cached_property
+    def engines(self) -> tuple[str, ...]:
+        """One a part."""
+        return tuple(part.engine for part in self.parts)
+
+    @cached_property
+    def columns(self) -> tuple[str, ...]:
+        """One a part."""
+        return tuple(part.column for part in self.parts)
+
     def calls(self, rows: Sequence[Inputs]) -> list[Call]:
-        """One call a text column; a text that a row lacks is the empty text."""
-        return [Call(self.engine, texts_of(rows, column)) for column in self.texts]
+        """One call a part; a text that a row lacks is the empty text (a row without its picture isn't read)."""
+        return [Call(part.engine, texts_of(rows, part.column)) for part in self.parts]
 
     def pooled(self, outputs: Outputs) -> Matrix:
         """The answers to `calls`, side by side."""
@@ -43,19 +64,20 @@ class Dense:
         if found.shape[1] != wanted:
             raise BundleError(
                 "the trunk's vectors don't fit the head",
-                where=self.engine,
+                where=", ".join(dict.fromkeys(self.engines)),
                 found=f"{found.shape[1]} features",
                 wanted=str(wanted),
             )
 
     def fits(self, width: int, landmarks: Landmarks | None) -> bool:
-        """Whether `width` features can be the vectors of every text column and all table columns."""
+        """Whether `width` features can be the vectors of every part and all table columns."""
         pooled = width - (self.encoder.dim if self.encoder else 0)
         marked = landmarks is None or len(landmarks.centre) == pooled
-        return pooled > 0 and pooled % len(self.texts) == 0 and marked
+        even = len(set(self.engines)) > 1 or pooled % len(self.parts) == 0  # trunks may differ in width
+        return pooled >= len(self.parts) and even and marked
 
     def save(self) -> tuple[dict[str, Any], Arrays]:
-        meta: dict[str, Any] = {"engine": self.engine, "texts": list(self.texts)}
+        meta: dict[str, Any] = {"parts": [list(part) for part in self.parts]}
         if self.encoder is None:
             return meta, {}
         encoder, arrays = self.encoder.save()
@@ -63,14 +85,23 @@ class Dense:
 
     @classmethod
     def load(cls, meta: Any, arrays: Mapping[str, NDArray[Any]]) -> Self:
-        """Raises BundleError where meta isn't what `save` gives."""
-        texts = meta.get("texts") if isinstance(meta, Mapping) else None
-        if not isinstance(texts, list) or not texts or not all(isinstance(t, str) for t in texts):
-            raise BundleError("a head's text columns can't be read", found=repr(meta)[:200])
+        """Raises BundleError where meta isn't what `save` gives, or gave while all columns were texts of one trunk."""
+        parts = _parts_of(meta) if isinstance(meta, Mapping) else []
+        if not parts or not all(isinstance(name, str) for part in parts for name in part):
+            raise BundleError("a head's columns can't be read", found=repr(meta)[:200])
         encoder = None
         if "encoder" in meta:
             encoder = ColumnEncoder.load(meta["encoder"], prefixed(arrays, "encoder"))
-        return cls(str(meta.get("engine")), tuple(texts), encoder)
+        return cls(tuple(parts), encoder)
+
+
+def _parts_of(meta: Mapping[str, Any]) -> list[Part]:
+    """Names aren't checked; [] where there are none."""
+    texts, parts = meta.get("texts"), meta.get("parts")
+    if isinstance(texts, list):
+        return [Part(str(meta.get("engine")), column) for column in texts]
+    pairs = parts if isinstance(parts, list) else []
+    return [Part(*pair) for pair in pairs] if all(isinstance(p, list) and len(p) == 2 for p in pairs) else []
 
 
 def texts_of(rows: Sequence[Inputs], column: str) -> list[str]:

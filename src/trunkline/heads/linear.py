@@ -65,10 +65,10 @@ class LinearHead(Stackable):
         self, link: str, bias: Matrix, dense: DensePart | None = None, lexical: LexicalPart | None = None
     ) -> None:
         self.link, self.bias, self.dense, self.lexical = known_link(link, len(bias)), bias, dense, lexical
-        self._columns = (*(dense.dense.texts if dense else ()), *(lexical.texts if lexical else ()))
+        self._columns = (*(dense.dense.columns if dense else ()), *(lexical.texts if lexical else ()))
         marks = dense and dense.landmarks
         self._made_of = (
-            self.link, len(bias), dense and (dense.dense.engine, len(dense.dense.texts), len(dense.weights)),
+            self.link, len(bias), dense and (dense.dense.engines, len(dense.weights)),
             marks and marks.points.shape, lexical and len(lexical.texts),
         )  # fmt: skip
 

@@ -16,10 +16,10 @@ import numpy as np
 from trunkline.heads.blend import BlendHead, scores_of
 from trunkline.heads.links import apply_link
 from trunkline.methods.boosting import Boosting
+from trunkline.methods.dense_rows import check_budget, size_of
 from trunkline.methods.settings import read_settings
 from trunkline.methods.table_target import answers_of
 from trunkline.methods.tabular import Tabular
-from trunkline.methods.text_rows import check_budget, size_of
 from trunkline.methods.weigh import held_out, weigh
 from trunkline.spec import Spec
 from trunkline.types import Ask, Candidate, Examples, Folds, Prediction, Refused

@@ -16,6 +16,7 @@ from trunkline.errors import MissingExtra, TrainError
 from trunkline.heads.dense import texts_of
 from trunkline.heads.links import apply_link
 from trunkline.heads.trees import TextScores, TreesHead
+from trunkline.methods.dense_rows import TRUNK_KINDS
 from trunkline.methods.lightgbm_model import tree_arrays
 from trunkline.methods.settings import read_settings
 from trunkline.methods.table_target import Answers, answers_of, loss_of
@@ -98,7 +99,7 @@ class Boosting:
         kinds = set(spec.inputs.values())
         if not kinds & set(TABLE_KINDS):
             return Refused("cannot", "boosting needs a number, date, bool or category column")
-        blocked = sorted(k for k in kinds - set(TABLE_KINDS) if k != "text" or trunk_of(spec, k) is None)
+        blocked = sorted(k for k in kinds - set(TABLE_KINDS) if k not in TRUNK_KINDS or trunk_of(spec, k) is None)
         if blocked:
             return Refused("cannot", f"boosting can't read {', '.join(blocked)} columns without a trunk")
         if len(examples) < MIN_ROWS:
@@ -141,15 +142,14 @@ class Boosting:
 def _texts(
     spec: Spec, examples: Examples, answers: Answers, folds: Folds, ask: Ask
 ) -> tuple[list[TextScores], list[NDArray[np.float64]]]:
-    """Each text column's scores: the map for serving, and the training rows' out-of-fold scores."""
-    columns = [column for column, kind in spec.inputs.items() if kind == "text"]
-    if not columns:
+    """Each text or image column's scores: the map for serving, and the training rows' out-of-fold scores."""
+    engines = {column: f"trunk:{trunk_of(spec, kind)}" for column, kind in spec.inputs.items() if kind in TRUNK_KINDS}
+    if not engines:
         return [], []
-    engine = f"trunk:{trunk_of(spec, 'text')}"
-    pooled = ask([Call(engine, texts_of(examples.inputs, column)) for column in columns])
+    pooled = ask([Call(engine, texts_of(examples.inputs, column)) for column, engine in engines.items()])
     learned = [
         learn_text_scores(column, engine, vectors, answers, folds)
-        for column, vectors in zip(columns, pooled, strict=True)
+        for (column, engine), vectors in zip(engines.items(), pooled, strict=True)
     ]
     return [text for text, _ in learned], [scores for _, scores in learned]
 

@@ -16,11 +16,11 @@ import numpy as np
 from trunkline.errors import TrainError
 from trunkline.heads.blend import blended, scores_of
 from trunkline.heads.linear import LinearHead
+from trunkline.methods.dense_rows import check_budget, refuse_dense, refuse_text, size_of
 from trunkline.methods.linear import Linear
 from trunkline.methods.ngrams import Ngrams
 from trunkline.methods.settings import read_settings
 from trunkline.methods.table_target import answers_of
-from trunkline.methods.text_rows import check_budget, refuse_text, size_of
 from trunkline.methods.weigh import Weights, weigh
 from trunkline.spec import Spec
 from trunkline.types import Ask, Candidate, Examples, Folds, Refused
@@ -39,7 +39,7 @@ class Fused:
     parts: ClassVar[tuple[str, ...]] = ("linear", "ngrams")
 
     def can(self, spec: Spec, examples: Examples) -> Refused | None:
-        return refuse_text(spec, self.name)
+        return refuse_text(spec, self.name) or refuse_dense(spec, self.name)
 
     def fit(self, spec: Spec, examples: Examples, folds: Folds, ask: Ask) -> Candidate:
         """Raises MissingExtra, TrainError (the head is over its budget)."""

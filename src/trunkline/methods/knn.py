@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from trunkline.errors import TrainError
 from trunkline.heads.neighbours import NeighboursHead
+from trunkline.methods.dense_rows import check_budget, members_of, read_rows
 from trunkline.methods.neighbourhood import SHARPNESS, Known, choose, head_of, known_prior, refuse_neighbours
 from trunkline.methods.settings import read_settings
 from trunkline.methods.table_target import Answers, answers_of
-from trunkline.methods.text_rows import check_budget, members_of, read_rows
 from trunkline.spec import Spec
 from trunkline.types import Ask, Candidate, Examples, Folds, Refused
 

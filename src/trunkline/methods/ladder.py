@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from trunkline.errors import TrainError
 from trunkline.methods import METHODS
-from trunkline.methods.text_rows import size_of
+from trunkline.methods.dense_rows import TRUNK_KINDS, size_of
 from trunkline.proof.intervals import estimate, paired
 from trunkline.spec import Spec
 from trunkline.spec.model import trunk_of
@@ -40,6 +40,7 @@ TEXT = ("ngrams", "linear", "fused")
 # although one-shot folds of two rows a class make it look better.
 FEW_TEXT = ("linear", "ngrams", "fused")
 TABLE = ("tabular", "boosting", "blend")
+TRUNK = ("linear",)  # without a text: pictures
 
 
 @runtime_checkable
@@ -77,11 +78,12 @@ def order(spec: Spec, examples: Examples) -> list[str]:
         return [spec.method.name]
     if spec.task == "tag":
         return ["token_linear"]
-    if "text" not in spec.inputs.values():
+    kinds = set(spec.inputs.values())
+    if not kinds & set(TRUNK_KINDS):
         return list(TABLE)
     few = bool(examples.labels) and len(examples) <= FEW * len(examples.labels)
-    mixed = len(set(spec.inputs.values())) > 1
-    return [*(FEW_TEXT if few else TEXT), *(["boosting"] if mixed else [])]
+    vectors = (FEW_TEXT if few else TEXT) if "text" in kinds else TRUNK
+    return [*vectors, *(["boosting"] if kinds - set(TRUNK_KINDS) else [])]
 
 
 def climb(spec: Spec, task: Task, examples: Examples, ask: Ask, progress: Progress = SILENT) -> Climbed:

@@ -10,17 +10,17 @@ from msgspec import Meta
 
 from trunkline.heads.linear import LinearHead
 from trunkline.methods.crossfit import cross_fit
-from trunkline.methods.settings import read_settings
-from trunkline.methods.solve import Fitted, fit_linear
-from trunkline.methods.table_target import Answers, answers_of
-from trunkline.methods.text_rows import (
-    TextRows,
+from trunkline.methods.dense_rows import (
+    DenseRows,
     check_budget,
     landmarks_of,
     outside_of,
     read_rows,
-    refuse_text,
+    refuse_dense,
 )
+from trunkline.methods.settings import read_settings
+from trunkline.methods.solve import Fitted, fit_linear
+from trunkline.methods.table_target import Answers, answers_of
 from trunkline.spec import Spec
 from trunkline.types import Ask, Candidate, Examples, Folds, Prediction, Refused
 
@@ -40,7 +40,7 @@ class Linear:
     name: ClassVar[str] = "linear"
 
     def can(self, spec: Spec, examples: Examples) -> Refused | None:
-        return refuse_text(spec, self.name)
+        return refuse_dense(spec, self.name)
 
     def fit(self, spec: Spec, examples: Examples, folds: Folds, ask: Ask) -> Candidate:
         """Raises SpecError (settings), TrainError (the head is over its budget)."""
@@ -56,7 +56,7 @@ class Linear:
         rows, answers = read_rows(spec, examples, ask), answers_of(spec, examples)
         return self._head(spec, rows, answers, fit_linear(rows.x, answers, settings["penalty"]))
 
-    def _head(self, spec: Spec, rows: TextRows, answers: Answers, fitted: Fitted) -> LinearHead:
+    def _head(self, spec: Spec, rows: DenseRows, answers: Answers, fitted: Fitted) -> LinearHead:
         part, bias = rows.part(fitted, landmarks_of(spec, rows, answers))
         head = LinearHead(answers.link, bias, part)
         check_budget(head, spec, self.name)

@@ -14,16 +14,16 @@ from trunkline.engines.threads import run_all
 from trunkline.errors import MissingExtra
 from trunkline.heads.links import apply_link
 from trunkline.heads.mlp import MlpHead
-from trunkline.methods.settings import read_settings
-from trunkline.methods.table_target import Answers, answers_of
-from trunkline.methods.text_rows import (
-    TextRows,
+from trunkline.methods.dense_rows import (
+    DenseRows,
     check_budget,
     landmarks_of,
     outside_of,
     read_rows,
-    refuse_text,
+    refuse_dense,
 )
+from trunkline.methods.settings import read_settings
+from trunkline.methods.table_target import Answers, answers_of
 from trunkline.spec import Spec
 from trunkline.types import Ask, Candidate, Examples, Folds, Prediction, Refused
 
@@ -43,7 +43,7 @@ class MlpSettings(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class _Net:
-    """float64 layers of features as `TextRows.x` has them, times `sqrt(d)`."""
+    """float64 layers of features as `DenseRows.x` has them, times `sqrt(d)`."""
 
     into: NDArray[np.float64]
     into_bias: NDArray[np.float64]
@@ -60,7 +60,7 @@ class Mlp:
     name: ClassVar[str] = "mlp"
 
     def can(self, spec: Spec, examples: Examples) -> Refused | None:
-        return refuse_text(spec, self.name)
+        return refuse_dense(spec, self.name)
 
     def fit(self, spec: Spec, examples: Examples, folds: Folds, ask: Ask) -> Candidate:
         """Raises MissingExtra, SpecError (settings), TrainError (the head is over its budget)."""
@@ -112,7 +112,7 @@ def _learn(x: NDArray[Any], answers: Answers, hidden: int, decay: float, seed: i
     return _Net(into, into_bias, out * spread, out_bias * spread + middle)
 
 
-def _head(spec: Spec, rows: TextRows, answers: Answers, net: _Net, spread: float) -> MlpHead:
+def _head(spec: Spec, rows: DenseRows, answers: Answers, net: _Net, spread: float) -> MlpHead:
     """The net for features as they come; the bias makes up for the rounding of the weights."""
     into = (net.into * (rows.scale[:, None] * spread)).astype(np.float16)
     into_bias = net.into_bias - rows.centre.astype(np.float64) @ into.astype(np.float64)

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from trunkline.heads.neighbours import NeighboursHead
 from trunkline.heads.rowwise import unit_rows
+from trunkline.methods.dense_rows import TRUNK_KINDS, DenseRows, refuse_dense
 from trunkline.methods.table_target import Answers
-from trunkline.methods.text_rows import TextRows, refuse_text
 from trunkline.spec import Spec
 from trunkline.tasks.common import judgeable
 from trunkline.types import Folds, Prediction, Refused
@@ -32,11 +32,11 @@ class Known:
 
 
 def refuse_neighbours(spec: Spec, method: str) -> Refused | None:
-    """Distances mean nothing between vectors and table columns side by side: text columns only."""
-    other = sorted(set(spec.inputs.values()) - {"text"})
+    """Distances mean nothing between vectors and table columns side by side: no table columns."""
+    other = sorted(set(spec.inputs.values()) - set(TRUNK_KINDS))
     if other:
-        return Refused("cannot", f"{method} reads text columns only, not {', '.join(other)}")
-    return refuse_text(spec, method)
+        return Refused("cannot", f"{method} reads {' and '.join(TRUNK_KINDS)} columns only, not {', '.join(other)}")
+    return refuse_dense(spec, method)
 
 
 def known_prior(answers: Answers, labels: int) -> NDArray[np.float32]:
@@ -51,7 +51,7 @@ def known_prior(answers: Answers, labels: int) -> NDArray[np.float32]:
 
 
 def head_of(
-    rows: TextRows, known: Known, prior: NDArray[np.float32], nearest: int, sharpness: float, number: bool = False
+    rows: DenseRows, known: Known, prior: NDArray[np.float32], nearest: int, sharpness: float, number: bool = False
 ) -> NeighboursHead:
     points = np.rint(unit_rows(known.points) * 127).astype(np.int8)
     nearest = min(nearest, len(points))
@@ -61,7 +61,7 @@ def head_of(
 
 
 def choose(
-    rows: TextRows,
+    rows: DenseRows,
     answers: Answers,
     folds: Folds,
     head: Callable[[NDArray[np.int64], C], NeighboursHead],

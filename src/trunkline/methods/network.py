@@ -25,8 +25,8 @@ from trunkline.engines.own import HOME, NET, OwnNetwork
 from trunkline.errors import SpecError
 from trunkline.heads.links import apply_link
 from trunkline.heads.onnx import OnnxHead, Reading, Tensor
+from trunkline.methods.dense_rows import TASKS
 from trunkline.methods.table_target import Answers, answers_of
-from trunkline.methods.text_rows import TASKS
 from trunkline.spec import Spec
 from trunkline.terminal import SILENT, Progress
 from trunkline.training.settings import LoopSettings

@@ -17,10 +17,10 @@ from trunkline.heads.linear import LexicalPart, LinearHead, unknown_share
 from trunkline.heads.rowwise import quantise
 from trunkline.lexical import Counts, Lexicon, SparseRows, count_ngrams
 from trunkline.methods.crossfit import Trust, cross_fit, fit_trusted
+from trunkline.methods.dense_rows import check_budget, refuse_text, text_columns
 from trunkline.methods.settings import read_settings
 from trunkline.methods.solve import Fitted, Matrix
 from trunkline.methods.table_target import Answers, answers_of
-from trunkline.methods.text_rows import check_budget, refuse_text, text_columns
 from trunkline.spec import Spec
 from trunkline.types import Ask, Candidate, Examples, Folds, Prediction, Refused
 
@@ -44,7 +44,7 @@ class Ngrams:
     name: ClassVar[str] = "ngrams"
 
     def can(self, spec: Spec, examples: Examples) -> Refused | None:
-        return refuse_text(spec, self.name, trunk=False)
+        return refuse_text(spec, self.name)
 
     def fit(self, spec: Spec, examples: Examples, folds: Folds, ask: Ask) -> Candidate:
         """Raises MissingExtra, SpecError (settings), TrainError (the head is over its budget)."""

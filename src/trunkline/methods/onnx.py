@@ -17,8 +17,8 @@ from trunkline.engines.own import HOME, NET, PROBES, OwnNetwork, packed
 from trunkline.errors import SpecError, nearest
 from trunkline.files import safe_below
 from trunkline.heads.onnx import OnnxHead, Reading, Tensor
+from trunkline.methods.dense_rows import TASKS
 from trunkline.methods.settings import read_settings
-from trunkline.methods.text_rows import TASKS
 from trunkline.program import one
 from trunkline.spec import Spec
 from trunkline.spec.model import trunk_of

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from trunkline.heads.neighbours import NeighboursHead
 from trunkline.heads.rowwise import unit_rows
+from trunkline.methods.dense_rows import DenseRows, check_budget, read_rows
 from trunkline.methods.neighbourhood import SHARPNESS, Known, choose, head_of, known_prior, refuse_neighbours
 from trunkline.methods.settings import read_settings
 from trunkline.methods.table_target import Answers, answers_of
-from trunkline.methods.text_rows import TextRows, check_budget, read_rows
 from trunkline.spec import Spec
 from trunkline.types import Ask, Candidate, Examples, Folds, Refused
 
@@ -54,7 +54,7 @@ class Prototype:
         return Candidate(whole, out_of_fold, {"sharpness": sharpness})
 
 
-def _means(rows: TextRows, answers: Answers, at: NDArray[np.int64], labels: int) -> Known:
+def _means(rows: DenseRows, answers: Answers, at: NDArray[np.int64], labels: int) -> Known:
     """One point for each class that has rows at `at`."""
     unit = unit_rows(rows.pooled[at] - rows.origin)
     classes = answers.values[at]

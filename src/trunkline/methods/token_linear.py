@@ -21,7 +21,7 @@ from trunkline.heads.token_linear import (
     spans_of,
     vectors_of,
 )
-from trunkline.methods.text_rows import check_budget
+from trunkline.methods.dense_rows import check_budget
 from trunkline.spec import Spec
 from trunkline.spec.model import trunk_of
 from trunkline.types import Ask, Call, Candidate, Examples, Floats, Folds, Ints, Prediction, Refused, Span

@@ -316,8 +316,7 @@ def _note(request: Request, wanted_id: str | None, rows: int) -> None:
 def _note_served(request: Request, served: Served) -> None:
     """For the meter."""
     request.state.version = served.bundle.version
-    cards = served.bundle.manifest.trunks
-    request.state.engine = f"trunk:{cards[0].id}" if cards else ""
+    request.state.engine = served.bundle.manifest.engine
 
 
 def _note_spent(request: Request, spent: Spent) -> None:

@@ -175,8 +175,7 @@ class Work:
         job = self._job
         ticket = Ticket(job.organisation, f"job:{job.owner}", job.product, reuse=served.bundle.spec.serve.reuse)
         chunk, spent = await self._server.scheduler.run(_answering(served, rows, job.request["top"], start), ticket)
-        cards = served.bundle.manifest.trunks
-        engine = f"trunk:{cards[0].id}" if cards else ""
+        engine = served.bundle.manifest.engine
         self._server.meter.job(job.product, served.bundle.version, engine, len(rows), spent.asked - spent.computed)
         return chunk
 

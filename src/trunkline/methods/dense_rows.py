@@ -1,7 +1,8 @@
-"""Examples of text products as matrices: what linear, prototype, knn and mlp learn from."""
+"""Examples by their trunks' vectors as matrices: what linear, prototype, knn and mlp learn from."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,13 +10,13 @@ from numpy.typing import NDArray
 
 from trunkline.columns import TABLE_KINDS, ColumnEncoder
 from trunkline.errors import TrainError
-from trunkline.heads.dense import Dense, Landmarks
+from trunkline.heads.dense import Dense, Landmarks, Part
 from trunkline.heads.linear import DensePart
 from trunkline.heads.rowwise import unit_rows
 from trunkline.methods.solve import Fitted
 from trunkline.methods.table_target import Answers
 from trunkline.spec import Spec
-from trunkline.spec.model import trunk_of
+from trunkline.spec.model import AUTO_TRUNKS, trunk_of
 from trunkline.types import Ask, Examples, Floats, Folds, Head, Refused
 
 LANDMARK_SHARE = 0.25  # of the head's budget, at most
@@ -25,28 +26,41 @@ LANDMARK_SHARE = 0.25  # of the head's budget, at most
 CENTRING = 0.5
 BINS = 8  # of a number's range, each with a landmark
 TASKS = ("classify", "multilabel", "regress")
+TRUNK_KINDS = tuple(AUTO_TRUNKS)
 
 
 def text_columns(spec: Spec) -> tuple[str, ...]:
     return tuple(column for column, kind in spec.inputs.items() if kind == "text")
 
 
-def refuse_text(spec: Spec, method: str, trunk: bool = True) -> Refused | None:
-    """Why a text method can't learn this product; None if it can."""
-    if spec.task not in TASKS:
-        return Refused("cannot", f"{method} does {', '.join(TASKS)}, not {spec.task}")
+def refuse_dense(spec: Spec, method: str) -> Refused | None:
+    """Why a method on trunks' vectors can't learn this product; None if it can."""
+    kinds = dict.fromkeys(kind for kind in spec.inputs.values() if kind in TRUNK_KINDS)
+    if not kinds:
+        return Refused("cannot", f"{method} needs a column of kind {' or '.join(TRUNK_KINDS)}")
+    if bare := [kind for kind in kinds if trunk_of(spec, kind) is None]:
+        return Refused("cannot", f"{method} needs a trunk for {', '.join(bare)} columns")
+    return _refuse(spec, method)
+
+
+def refuse_text(spec: Spec, method: str) -> Refused | None:
+    """Why a method on texts can't learn this product; None if it can."""
     if not text_columns(spec):
         return Refused("cannot", f"{method} needs a column of kind text")
-    if trunk and trunk_of(spec, "text") is None:
-        return Refused("cannot", f"{method} needs a text trunk")
-    other = sorted({kind for kind in spec.inputs.values() if kind not in (*TABLE_KINDS, "text")})
+    return _refuse(spec, method)
+
+
+def _refuse(spec: Spec, method: str) -> Refused | None:
+    if spec.task not in TASKS:
+        return Refused("cannot", f"{method} does {', '.join(TASKS)}, not {spec.task}")
+    other = sorted({kind for kind in spec.inputs.values() if kind not in (*TABLE_KINDS, *TRUNK_KINDS)})
     if other:
         return Refused("cannot", f"{method} doesn't read columns of kind {', '.join(other)}")
     return None
 
 
 @dataclass(frozen=True)
-class TextRows:
+class DenseRows:
     """pooled float32 (n, p); x float32 (n, d): pooled and table columns less `centre`, times `scale`."""
 
     dense: Dense
@@ -70,21 +84,35 @@ class TextRows:
         return DensePart(self.dense, small.astype(np.float32), scale, landmarks), bias.astype(np.float32)
 
 
-def read_rows(spec: Spec, examples: Examples, ask: Ask) -> TextRows:
-    """Ask the trunk for every text column. Scales know the rows, never their targets."""
+def read_rows(spec: Spec, examples: Examples, ask: Ask) -> DenseRows:
+    """Ask every text or image column's trunk. Scales know the rows, never their targets."""
     tables = {column: kind for column, kind in spec.inputs.items() if kind in TABLE_KINDS}
     encoder = ColumnEncoder.fit(tables, examples.inputs) if tables else None
-    dense = Dense(f"trunk:{trunk_of(spec, 'text')}", text_columns(spec), encoder)
-    pooled = dense.pooled(ask(dense.calls(examples.inputs)))
+    parts = [Part(f"trunk:{trunk_of(spec, kind)}", name) for name, kind in spec.inputs.items() if kind in TRUNK_KINDS]
+    dense = Dense(tuple(parts), encoder)
+    outputs = ask(dense.calls(examples.inputs))
+    pooled = dense.pooled(outputs)
     features = dense.features(pooled, examples.inputs)
     centre = features.mean(axis=0, dtype=np.float64).astype(np.float32)
     scale = np.ones(len(centre), np.float32)
-    spread = np.sqrt(((pooled - centre[: pooled.shape[1]]) ** 2).sum(axis=1, dtype=np.float64).mean())
-    scale[: pooled.shape[1]] = len(dense.texts) / max(float(spread), 1e-6)
-    return TextRows(dense, pooled, (features - centre) * scale, centre, scale)
+    widths = [np.shape(output)[1] for output in outputs]
+    scale[: pooled.shape[1]] = _scales(dense, pooled - centre[: pooled.shape[1]], widths)
+    return DenseRows(dense, pooled, (features - centre) * scale, centre, scale)
 
 
-def landmarks_of(spec: Spec, rows: TextRows, answers: Answers) -> Landmarks | None:
+def _scales(dense: Dense, centred: NDArray[np.float32], widths: Sequence[int]) -> NDArray[np.float32]:
+    """(p,) so that each trunk's columns weigh as much as another's, however crowded its space; centred (n, p),
+    widths: of each part."""
+    scale = np.empty(centred.shape[1], np.float32)
+    source = np.repeat(dense.engines, widths)
+    for engine in dict.fromkeys(dense.engines):
+        own = source == engine
+        spread = np.sqrt((np.ascontiguousarray(centred[:, own]) ** 2).sum(axis=1, dtype=np.float64).mean())
+        scale[own] = np.sqrt(len(dense.parts) * dense.engines.count(engine)) / max(float(spread), 1e-6)
+    return scale
+
+
+def landmarks_of(spec: Spec, rows: DenseRows, answers: Answers) -> Landmarks | None:
     """None where there are more classes than a share of the head's budget holds."""
     means = _means(rows.pooled - rows.origin, answers)
     if means.size > LANDMARK_SHARE * spec.method.head_mb * 1e6:
@@ -92,7 +120,7 @@ def landmarks_of(spec: Spec, rows: TextRows, answers: Answers) -> Landmarks | No
     return Landmarks.of(rows.origin, means)
 
 
-def outside_of(spec: Spec, rows: TextRows, answers: Answers, folds: Folds) -> Floats | None:
+def outside_of(spec: Spec, rows: DenseRows, answers: Answers, folds: Folds) -> Floats | None:
     """(n,) how far each row lies from the landmarks of the other folds."""
     if landmarks_of(spec, rows, answers) is None:
         return None

@@ -1,17 +1,21 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 from tests.methods.texts import DIM, ask, examples, spec_of
 
 from trunkline.heads.dense import Dense
+from trunkline.methods.dense_rows import DenseRows, landmarks_of, members_of, outside_of, read_rows
 from trunkline.methods.table_target import Answers
-from trunkline.methods.text_rows import TextRows, landmarks_of, members_of, outside_of, read_rows
+from trunkline.types import Call
 
 
-def rows_of(pooled: NDArray[np.float32]) -> TextRows:
+def rows_of(pooled: NDArray[np.float32]) -> DenseRows:
     centre = pooled.mean(axis=0)
-    return TextRows(Dense("trunk:t", ("text",)), pooled, pooled - centre, centre, np.ones(DIM, np.float32))
+    return DenseRows(Dense.of_texts("trunk:t", ("text",)), pooled, pooled - centre, centre, np.ones(DIM, np.float32))
 
 
 def test_strangers_are_found_even_with_two_opposite_classes() -> None:
@@ -49,3 +53,19 @@ def test_pooled_vectors_are_scaled_to_length_one_and_columns_to_variance_one() -
     assert np.isclose((rows.x[:, :DIM] ** 2).sum(axis=1).mean(), 1, atol=1e-3)
     assert np.isclose(rows.x[:, DIM].std(), 1, atol=0.15)
     assert np.allclose(rows.x.mean(axis=0), 0, atol=1e-4)
+
+
+def test_each_trunk_weighs_the_same_and_texts_of_one_trunk_as_they_always_did() -> None:
+    rng = np.random.default_rng(0)
+    made = {"text": rng.normal(size=(60, DIM)), "image": rng.normal(size=(60, 5)) * 100}
+
+    def vectors(calls: Sequence[Call]) -> list[NDArray[np.float32]]:
+        return [(made["image"] if "efficientnet" in call.engine else made["text"]).astype(np.float32) for call in calls]
+
+    given = replace(examples(), inputs=[{"text": "x", "image": "y"}] * 60)
+    rows = read_rows(spec_of(inputs={"text": "text", "image": "image"}), given, vectors)
+    lengths = [(part**2).sum(axis=1).mean() for part in (rows.x[:, :DIM], rows.x[:, DIM:])]
+    assert np.allclose(lengths, 2, rtol=1e-3)
+    twice = read_rows(spec_of(inputs={"text": "text", "more": "text"}), given, vectors)
+    spread = np.sqrt(((twice.pooled - twice.centre) ** 2).sum(axis=1, dtype=np.float64).mean())
+    assert (twice.scale == np.float32(2 / float(spread))).all()
