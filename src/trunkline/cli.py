@@ -215,7 +215,7 @@ def _exit_by_gate(report: Mapping[str, Any]) -> None:
 @click.option("--version", "version", help="Bundle to ask, like v3; default: the newest.")
 @as_json
 def predict(folder: Path, text: str | None, file: Path | None, version: str | None, json_: bool) -> None:
-    """Answer one text, the rows of a file, or JSON lines on stdin; one JSON line an answer."""
+    """Answer one text or picture, the rows of a file, or JSON lines on stdin; one JSON line an answer."""
     import orjson
 
     if text is not None and file is not None:
@@ -232,7 +232,7 @@ def predict(folder: Path, text: str | None, file: Path | None, version: str | No
 def _rows(folder: Path, text: str | None, file: Path | None) -> Iterable[Mapping[str, Any]]:
     product = _product(folder)
     if text is not None:
-        return [{product.only_input(): text}]
+        return [product.row_of(text)]
     if file is not None:
         return product.rows_of(file)
     from trunkline.data.sources.jsonl import rows_of_lines

@@ -14,9 +14,13 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from trunkline.data.paths import rows_of
+from trunkline.data.read import open_path
+from trunkline.data.sources.folder import parts_of
 from trunkline.errors import DataError, SpecError, TrunklineError, nearest
 from trunkline.files import atomic_folder
 from trunkline.guess import Guessed, guess_columns
+from trunkline.inputs.blob import DataFile
 
 SAMPLE_ROWS = 20_000  # read for guessing; enough to see rare labels, read in about a second
 
@@ -76,21 +80,24 @@ def init_from_file(
 ) -> Guess:
     """Make a product of one's own rows: task and kinds are guessed from a sample of them.
 
-    csv: a .csv, .jsonl or .parquet file; copied into `folder` as `train.*` unless it lies there already.
+    csv: a .csv, .jsonl or .parquet file, copied into `folder` as `train.*` with the pictures it names, or a folder of
+    class folders (or of `train` and `test` with these in them), copied whole; left where it is if it lies there already.
     label: column with the right answer; found by its name if None. inputs: the columns that go in;
     all that look useful if None. Raises DataError for an unreadable file, a missing column (with the
     nearest name) or a label that can't be learned; else as `init_from_template`.
     """
-    rows = _sample(csv)
+    parts = parts_of(csv) if csv.is_dir() else None
+    rows = _sample(parts[0] if parts else csv)
     guessed = guess_columns(rows, label, inputs, where=str(csv))
     inside = csv.resolve().parent == folder.resolve()
-    train = csv.name if inside else f"train{csv.suffix.lower()}"
-    text = product_toml(name, train, guessed, csv.name)
+    train = csv.resolve().name if inside or csv.is_dir() else f"train{csv.suffix.lower()}"
+    data = {k: f"{train}/{p.name}" for k, p in zip(("train", "test"), parts, strict=True)} if parts else {"train": train}
+    text = product_toml(name, data, guessed, csv.name)
     _check(text)
 
     def fill(stage: Path) -> None:
         if not inside:
-            shutil.copyfile(csv, stage / train)
+            _copy(csv, stage / train, guessed.inputs)
         (stage / "product.toml").write_text(text, encoding="utf-8")
 
     written = _place(folder, fill)
@@ -99,16 +106,29 @@ def init_from_file(
     )
 
 
-def product_toml(name: str, train: str, guessed: Guessed, origin: str) -> str:
+def _copy(source: Path, target: Path, kinds: Mapping[str, str]) -> None:
+    """A folder, or a file of rows with the files that its cells name."""
+    if source.is_dir():
+        shutil.copytree(source, target, ignore=shutil.ignore_patterns(".*"), copy_function=shutil.copyfile)
+        return
+    shutil.copyfile(source, target)
+    base = source.parent.resolve()
+    for row in rows_of(open_path(source), kinds):
+        for cell in row.values():
+            if isinstance(cell, DataFile) and cell.path.is_file():
+                place = target.parent / cell.path.relative_to(base)
+                place.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(cell.path, place)
+
+
+def product_toml(name: str, data: Mapping[str, str], guessed: Guessed, origin: str) -> str:
     """product.toml with a comment for whatever was guessed."""
     import tomli_w
 
     head: dict[str, Any] = {"name": name, "task": guessed.task, "label": guessed.label}
     if guessed.task == "multilabel":
         head["separator"] = guessed.separator
-    data: dict[str, Any] = {"train": train}
-    if guessed.id:
-        data["id"] = guessed.id
+    data = {**data, "id": guessed.id} if guessed.id else data
     left = [f"# left out: {_comment(column)}, {why}" for column, why in guessed.left_out.items()]
     parts = [
         f"# Made by trunkline init --from {_comment(origin)}; change what was guessed wrongly.",
@@ -119,7 +139,7 @@ def product_toml(name: str, train: str, guessed: Guessed, origin: str) -> str:
         *left,
         "",
         tomli_w.dumps({"data": data}).strip(),
-        "# test = \"test.csv\"   # without it, a stable fifth of the rows is kept for the proof",
+        *([] if "test" in data else ['# test = "test.csv"   # without it, a stable fifth of the rows is kept for the proof']),
         *(f"# group = {json.dumps(c, ensure_ascii=False)}   # if rows of one belong together" for c in guessed.groups),
         "",
         "[gate]",
@@ -140,19 +160,20 @@ def _check(text: str) -> None:
 
 
 def _sample(file: Path) -> list[Mapping[str, Any]]:
-    from trunkline.data.read import open_path
-
-    if not file.is_file():
+    if not file.is_file() and not file.is_dir():
         known = [f.name for f in file.parent.iterdir() if f.is_file()] if file.parent.is_dir() else []
         raise DataError(
-            "this file does not exist" if not file.exists() else "this is not a file",
+            "this file does not exist" if not file.exists() else "this is neither a file nor a folder",
             where=str(file),
-            wanted="a .csv, .jsonl or .parquet file",
+            wanted="a .csv, .jsonl or .parquet file, or a folder of class folders",
             hint=nearest(file.name, known),
         )
-    rows = list(islice(open_path(file).rows(), SAMPLE_ROWS))
+    rows = [dict(row) for row in islice(open_path(file).rows(), SAMPLE_ROWS)]
     if not rows:
         raise DataError("this file holds no rows", where=str(file), wanted="a header and rows below it")
+    if file.is_dir():  # names tell rows apart, but not equal pictures under two names
+        for row in rows:
+            del row["file"]
     return rows
 
 

@@ -111,10 +111,20 @@ class Product:
 
     def rows_of(self, file: Path) -> Iterator[Row]:
         """Rows of a file for `predict`, streamed; a missing input column is a DataError at the first."""
+        from trunkline.data.paths import rows_of
         from trunkline.data.read import open_path
         from trunkline.data.rows import checked
 
-        return checked(open_path(file).rows(), list(self.spec.inputs), file.name)
+        return checked(rows_of(open_path(file), self.spec.inputs), list(self.spec.inputs), file.name)
+
+    def row_of(self, cell: str) -> Row:
+        """A row of a product with one input column: a text, or the path of a picture. Raises DataError."""
+        from trunkline.inputs.blob import DataFile
+        from trunkline.inputs.file_kinds import SUFFIXES
+
+        column = self.only_input()
+        named = self.spec.inputs[column] in SUFFIXES.values() and not cell.startswith("data:")
+        return {column: DataFile(Path(cell)) if named else cell}
 
     def only_input(self) -> str:
         """The input column of a product that has just one. Raises DataError for several."""

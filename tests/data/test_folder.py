@@ -6,9 +6,10 @@ import pytest
 
 from trunkline.data.sources.folder import FolderSource
 from trunkline.errors import DataError
+from trunkline.inputs.blob import DataFile
 
 
-def test_files_sorted_with_text_only_for_txt(tmp_path: Path) -> None:
+def test_files_sorted_with_text_for_txt_and_pictures_by_their_names(tmp_path: Path) -> None:
     for name in ("b/1.jpg", "a/2.txt", "a/deep/1.TXT", "a/.hidden", ".git/x", "top.txt"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes("我的卡还没到".encode("gbk") if name == "a/2.txt" else b"x")
@@ -16,7 +17,7 @@ def test_files_sorted_with_text_only_for_txt(tmp_path: Path) -> None:
     assert list(source.rows()) == [
         {"file": "a/2.txt", "label": "a", "text": "我的卡还没到"},
         {"file": "a/deep/1.TXT", "label": "a", "text": "x"},
-        {"file": "b/1.jpg", "label": "b"},
+        {"file": "b/1.jpg", "label": "b", "image": DataFile(tmp_path / "b/1.jpg")},
     ]
     assert [note.code for note in source.notes] == ["encoding"]
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from trunkline.data.normal import InputKeys
 from trunkline.data.note import Note
+from trunkline.data.paths import rows_of
 from trunkline.errors import DataError, nearest
 from trunkline.inputs.category import Category
 from trunkline.inputs.cell import digest
@@ -221,7 +222,7 @@ def gather(spec: Spec, source: Source, part: str, arrange: Arrange | None = None
     """All rows of a source. Raises DataError: no rows, a column missing in the first 100 rows, or one whose
     cells are mostly of another kind than the spec says."""
     gathered = _Gatherer(spec, part, arrange)
-    for number, row in enumerate(checked(source.rows(), needed(spec), source.describe())):
+    for number, row in enumerate(checked(rows_of(source, spec.inputs), needed(spec), source.describe())):
         gathered.add(number, row)
     return gathered.done(source)
 

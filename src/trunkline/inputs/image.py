@@ -34,6 +34,11 @@ class Picture:
 
     blob: Blob
 
+    def __str__(self) -> str:
+        """For reports."""
+        path = self.blob.path
+        return f"{path.parent.name}/{path.name}" if path else "a picture"
+
     def rgb(self) -> Pixels:
         """Upright RGB, short side at most SHORT. Raises DataError where its file has changed since."""
         known = _recall(self.blob.digest)

@@ -9,12 +9,31 @@ from typing import Any
 from trunkline.data.note import Note
 from trunkline.data.sources.text import not_text, open_text
 from trunkline.errors import DataError
+from trunkline.inputs.blob import DataFile
+from trunkline.inputs.file_kinds import SUFFIXES
 
 _MOST = 1_100_000  # signs read of a text file: a little over what the kind `text` takes, so that it refuses
 
 
+def parts_of(path: Path) -> tuple[Path, Path] | None:
+    """The folders `train` and `test`, where `path` holds just these and they hold folders only; else None."""
+    inside = {folder.name.lower(): folder for folder in _folders(path)}
+    if set(inside) != {"train", "test"}:
+        return None
+    parts = inside["train"], inside["test"]
+    return parts if all(_folders(part) and len(_folders(part)) == len(_seen(part)) for part in parts) else None
+
+
+def _seen(path: Path) -> list[Path]:
+    return sorted(p for p in path.iterdir() if not p.name.startswith("."))
+
+
+def _folders(path: Path) -> list[Path]:
+    return [p for p in _seen(path) if p.is_dir()]
+
+
 class FolderSource:
-    """One row a file, sorted by path: `file` (relative path), `label`, and `text` for .txt files."""
+    """One row a file, sorted by path: `file` (relative path), `label`, `text` for .txt files, `image` for pictures."""
 
     def __init__(self, path: Path, encoding: str | None = None) -> None:
         self.path, self.encoding = path, encoding
@@ -26,11 +45,17 @@ class FolderSource:
     def rows(self) -> Iterator[dict[str, Any]]:
         """Streams rows; hidden files are skipped.
 
-        Raises DataError for a missing folder, one without class folders, and links that leave it.
+        Raises DataError for a missing folder, one without class folders, one of parts, and links that leave it.
         """
         if not self.path.is_dir():
             raise DataError("this folder does not exist", where=str(self.path))
-        classes = sorted(p for p in self.path.iterdir() if p.is_dir() and not p.name.startswith("."))
+        if parts := parts_of(self.path):
+            raise DataError(
+                "this folder holds a training and a test part, no class folders",
+                where=str(self.path),
+                hint=f'name both: train = "{parts[0].relative_to(self.path.parent)}", test = "{parts[1].relative_to(self.path.parent)}"',
+            )
+        classes = _folders(self.path)
         if not classes:
             raise DataError(
                 "this folder holds no class folders",
@@ -48,6 +73,8 @@ class FolderSource:
         row: dict[str, Any] = {"file": file.relative_to(self.path).as_posix(), "label": label}
         if file.suffix.lower() == ".txt":
             row["text"] = self._text(file)
+        if kind := SUFFIXES.get(file.suffix.lower()):
+            row[kind] = DataFile(file)
         return row
 
     def _text(self, file: Path) -> str:
