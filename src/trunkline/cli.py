@@ -114,7 +114,7 @@ def _emit(json_: bool, value: Mapping[str, Any], text: str) -> None:
 @main.command()
 @FOLDER
 @click.option("--template", help="Start from a shipped sample: intent, triage, toxicity, privacy, topics, risk.")
-@click.option("--from", "source", type=click.Path(path_type=Path), help="Start from your own file.")
+@click.option("--from", "source", type=click.Path(path_type=Path), help="Start from your own file, or folder of class folders.")
 @click.option("--label", help="Column with the right answer (with --from).")
 @click.option("--input", "inputs", multiple=True, help="Column that goes in (with --from); may be repeated.")
 @as_json

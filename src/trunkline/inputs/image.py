@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 MAX_BYTES = 20_000_000  # of the file
 MAX_PIXELS = 50_000_000  # by its header: more is refused before anything is decoded
 SHORT = 512  # pixels of the short side that are kept: more than trunks look at
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "MPO")
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")  # what is opened as JPEG may be an MPO
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
 _KEPT = 64  # decoded pictures, about a megabyte each: one that was just read is about to be computed
 _EXAMPLE = "iVBORw0KGgoAAAANSUhEUgAAAAgAAAAICAIAAABLbSncAAAAFElEQVR4nGOsqKhgwAaYsIoOWgkAHYcBeHFoDCsAAAAASUVORK5CYII="
