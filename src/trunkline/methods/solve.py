@@ -22,6 +22,7 @@ Weights: TypeAlias = NDArray[np.float32]
 STEPS = 40
 TOLERANCE = 3e-3  # of the objective, a step: beyond it no out-of-fold figure moves (measured)
 FINE, FEW = 1e-4, 100_000  # where rows x scores are few, converging costs nothing and leaves nothing to chance
+WIDE = 1_024  # features over which the eigenvectors of all directions would take seconds
 CURVATURE = 0.1  # of a probability's variance at the optimum, as a share of 1 / classes
 
 
@@ -50,7 +51,7 @@ def fit_linear(x: Matrix, answers: Answers, penalty: float) -> Fitted:
         loss=_loss(answers, middle, spread),
         pull=np.vstack([penalty * space.squares, np.zeros((1, 1), np.float32)]),
     )
-    start = np.zeros((x.shape[1] + 1, answers.outputs), np.float32)
+    start = np.zeros((len(space.squares) + 1, answers.outputs), np.float32)
     start[-1] = _start(answers)
     few = len(answers.values) * answers.outputs < FEW
     v = minimise(problem, start, STEPS, min(FINE, TOLERANCE) if few else TOLERANCE)
@@ -76,7 +77,7 @@ def _space(x: Matrix, penalty: float, curvature: float) -> _Space:
     centre = np.asarray(x.mean(axis=0), np.float32).ravel()
     if isinstance(x, np.ndarray):
         centred = x - centre
-        values, vectors = np.linalg.eigh((centred.T @ centred).astype(np.float64))
+        values, vectors = _directions(centred)
         squares = 1 / (curvature * np.maximum(values, 0) + penalty)
         turn = (vectors * np.sqrt(squares)).astype(np.float32)
         turned = centred @ turn
@@ -101,6 +102,18 @@ def _space(x: Matrix, penalty: float, curvature: float) -> _Space:
         return np.asarray(scale * (across @ slope - np.outer(centre, slope.sum(axis=0))))
 
     return _Space(centre, squares, forward, backward, lambda v: scale * v)
+
+
+def _directions(centred: Weights) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(r,) eigenvalues of the covariance of centred (n, d), (d, r) their vectors. r = d; where few rows stand
+    in a wide space, only those directions in which rows differ at all, found from row to row: the others get no weight."""
+    if len(centred) >= centred.shape[1] or centred.shape[1] <= WIDE:
+        values, vectors = np.linalg.eigh((centred.T @ centred).astype(np.float64))
+        return values, vectors
+    rows = centred.astype(np.float64)
+    values, across = np.linalg.eigh(rows @ rows.T)
+    held = values > 1e-10 * max(float(values[-1]), 1e-30)
+    return values[held], rows.T @ (across[:, held] / np.sqrt(values[held]))
 
 
 def _curvature(answers: Answers) -> float:
