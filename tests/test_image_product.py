@@ -7,6 +7,7 @@ import csv
 import io
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -140,7 +141,7 @@ def test_parquet_bytes_and_paths_that_are_there_or_not(tmp_path: Path) -> None:
 
     data = picture(COLOURS["leaf"], 0)
     (tmp_path / "photo").write_bytes(data)
-    cells = {"a": [data], "b": [{"bytes": data, "path": "x.png"}], "c": ["photo"], "d": [base64.b64encode(data).decode()]}
+    cells: dict[str, list[Any]] = {"a": [data], "b": [{"bytes": data, "path": "x.png"}], "c": ["photo"], "d": [base64.b64encode(data).decode()]}
     pq.write_table(pa.table({**cells, "e": ["gone.png"], "label": ["leaf"]}), tmp_path / "rows.parquet")
     (tmp_path / "product.toml").write_text(
         'name = "x"\ntask = "classify"\nlabel = "label"\n[inputs]\n'

@@ -159,7 +159,7 @@ def _check(text: str) -> None:
     parse_spec(tomllib.loads(text))
 
 
-def _sample(file: Path) -> list[Mapping[str, Any]]:
+def _sample(file: Path) -> list[dict[str, Any]]:
     if not file.is_file() and not file.is_dir():
         known = [f.name for f in file.parent.iterdir() if f.is_file()] if file.parent.is_dir() else []
         raise DataError(

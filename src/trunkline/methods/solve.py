@@ -104,8 +104,8 @@ def _space(x: Matrix, penalty: float, curvature: float) -> _Space:
     return _Space(centre, squares, forward, backward, lambda v: scale * v)
 
 
-def _directions(centred: Weights) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(r,) eigenvalues of the covariance of centred (n, d), (d, r) their vectors. r = d; where few rows stand
+def _directions(centred: Weights) -> tuple[NDArray[Any], NDArray[Any]]:
+    """float64 (r,) eigenvalues of the covariance of centred (n, d), (d, r) their vectors. r = d; where few rows stand
     in a wide space, only those directions in which rows differ at all, found from row to row: the others get no weight."""
     if len(centred) >= centred.shape[1] or centred.shape[1] <= WIDE:
         values, vectors = np.linalg.eigh((centred.T @ centred).astype(np.float64))
