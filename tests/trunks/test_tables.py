@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from trunkline.trunks.tables import DenseTable
 
 
 @pytest.mark.parametrize("kind", [np.float32, np.float16])
-def test_rows_are_the_files(tmp_path: Path, kind: type, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_are_the_files(tmp_path: Path, kind: type[np.floating[Any]], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tables, "_KEPT", 4)  # so that rows are read again
     whole = np.random.default_rng(0).normal(size=(50, 24)).astype(kind)
     np.save(tmp_path / "words.npy", whole)
