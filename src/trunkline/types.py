@@ -173,7 +173,7 @@ class Examples:
     """What a task makes of rows. All sequences have length n.
 
     target: classify int64 (n,) indices into labels; multilabel bool (n, L); regress float64 (n,); tag object (n,),
-    a tuple of `Span` each.
+    a tuple of `Span` each; extract likewise, each of them a right answer, with no labels.
     """
 
     inputs: Sequence[Inputs]
@@ -219,7 +219,7 @@ class Prediction:
     """What a head's program ends in.
 
     values: classify (n, classes) probabilities; multilabel (n, labels) probabilities; regress (n,); tag object
-    (n,), a tuple of `Span` each.
+    (n,), a tuple of `Span` each; extract the same, of one at most.
     outside: (n,) how far each row lies from anything seen in training, larger = further; None if
     the head can't tell.
     """
@@ -249,7 +249,7 @@ Status: TypeAlias = Literal["ok", "abstained", "out_of_scope", "error"]
 @dataclass(frozen=True)
 class Answer:
     """One row's answer. `fields` are the task's own: classify {"label", "scores": {label: p}},
-    multilabel {"labels", "scores"}, regress {"value", "low", "high"}."""
+    multilabel {"labels", "scores"}, regress {"value", "low", "high"}, tag {"spans"}, extract {"answer", "start", "end", "score"}."""
 
     status: Status
     fields: Mapping[str, Any] = field(default_factory=dict)

@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from tests.methods.texts import ask, examples, pair, spec_of, tagged
+from tests.methods.texts import ask, asked, examples, pair, spec_of, tagged
 
 from trunkline.methods import METHODS
 from trunkline.spec import Spec
@@ -17,6 +17,7 @@ from trunkline.types import Ask, Candidate, Examples, Folds, Refused
 
 TEXT = {"text": "text"}
 MIXED = {"text": "text", "note": "text", "size": "number", "shop": "category"}
+ASKED = {"question": "text", "context": "text"}
 TABLE = {"size": "number", "shop": "category"}
 HEAD_MB = 0.2
 SCRATCH = {"lstm": TEXT, "cnn1d": TEXT, "transformer": TEXT, "table_mlp": TABLE}
@@ -47,6 +48,7 @@ def products() -> dict[str, Made]:
     found = {f"{task} {name}": make(task, inputs, examples(task)) for task in ("classify", "multilabel", "regress")
              for name, inputs in (("text", TEXT), ("mixed", MIXED), ("table", TABLE))}  # fmt: skip
     found["tag text"] = make("tag", TEXT, tagged())
+    found["extract"] = make("extract", ASKED, asked())
     found["two classes text"] = make("classify", TEXT, pair())
     found["two classes table"] = make("classify", TABLE, pair())
     found["network"] = make("classify", TABLE, examples("classify"), method={"name": "onnx", "head_mb": HEAD_MB, "settings": NETWORK})

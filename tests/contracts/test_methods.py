@@ -26,7 +26,7 @@ def check(prediction: Prediction, product: str, n: int) -> None:
     """Values of the product's task: shape, range, sum."""
     made = products()[product]
     values, labels = prediction.values, len(made.examples.labels)
-    if made.spec.task == "tag":
+    if made.spec.task in ("tag", "extract"):
         assert values.shape == (n,)
         assert all(0 <= span.start < span.end and 0 <= span.score <= 1 for spans in values for span in spans)
         return

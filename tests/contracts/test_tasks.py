@@ -21,6 +21,7 @@ from trunkline.types import Decision, Examples, Prediction, Task
 N = 60
 CELLS: dict[str, list[Any]] = {
     "multilabel": [("红|blue", "blue", "", "green|blue", "红")[i % 5] for i in range(N)],
+    "extract": [[{"start": 0, "end": 3, "text": "row"}] * (i % 3 > 0) for i in range(N)],
     "tag": [[{"start": 0, "end": 3, "type": ("A", "B")[i % 2], "text": "row"}] * (i % 3 > 0) for i in range(N)],
     "regress": [f"{i * 1.5:.1f}" for i in range(N)],
 }
@@ -153,7 +154,8 @@ def correction_of(known: Examples) -> Any:
     """The truth of the first row, as a user would give it."""
     said = known.target[0]
     if known.target.dtype == object:
-        return [{"start": span.start, "end": span.end, "type": known.labels[span.label]} for span in said]
+        types = [{"type": known.labels[span.label]} if known.labels else {} for span in said]
+        return [{"start": span.start, "end": span.end, **own} for span, own in zip(said, types, strict=True)]
     if known.target.ndim == 2:
         return [known.labels[i] for i in np.flatnonzero(said)]
     return known.labels[int(said)] if known.labels else float(said)

@@ -87,6 +87,21 @@ def tagged(n: int = 90) -> Examples:
     return Examples(found.inputs, target, found.labels, found.keys, found.rows)
 
 
+def asked(n: int = 60) -> Examples:
+    """Who did what where: questions on a text of three sentences each, one in five of them on someone else."""
+    rng, inputs, target, keys = np.random.default_rng(0), [], np.empty(n, object), []
+    for i in range(n):
+        people = rng.permutation(["Ana", "Bob", "Eva", "李娜", "高勇"]).tolist()
+        places = rng.permutation(["Oslo", "Paris", "Rome", "北京", "上海"]).tolist()
+        context = " ".join(f"{who} moved to {where} in {1990 + i}." for who, where in zip(people[:3], places, strict=False))
+        who, where = people[3 if i % 5 == 0 else i % 3], places[i % 3]
+        at = -1 if i % 5 == 0 else context.index(f"to {where} in") + 3
+        inputs.append({"question": f"Where did {who} move to?", "context": context})
+        target[i] = () if at < 0 else (Span(at, at + len(where), 0, where),)
+        keys.append(context.encode())
+    return Examples(inputs, target, (), keys, np.arange(n, dtype=np.int64))
+
+
 def pair(n: int = 80) -> Examples:
     """Two classes."""
     found = examples(n=n)

@@ -28,6 +28,10 @@ class Answer(Struct, frozen=True, kw_only=True):
     labels: list[str] | None = None  # multilabel
     scores: dict[str, float] = {}
     spans: list[dict[str, Any]] | None = None  # tag: {"start", "end", "type", "text", "score"}
+    answer: str | None = None  # extract; None where the context has no answer
+    start: int | None = None  # of it in the context, in characters
+    end: int | None = None
+    score: float | None = None  # how sure, 0 to 1
     value: float | None = None  # regress
     low: float | None = None  # of the 90 % interval
     high: float | None = None

@@ -22,6 +22,7 @@ from trunkline.inputs.date import Date
 from trunkline.inputs.number import Number
 from trunkline.inputs.row import RowReader
 from trunkline.spec import Spec
+from trunkline.spec.model import document_column
 from trunkline.types import Examples, InputKind, Inputs, Ints, Refused, Row, Source
 
 Arrange = Callable[[Spec, Row], Row | Refused]  # a task's own reading of cells that belong together
@@ -104,6 +105,7 @@ class _Gatherer:
         kept = [*self.spec.proof.slices, *([self.spec.data.id] if self.spec.data.id else [])]
         self.columns: dict[str, list[Any]] = {name: [] for name in kept}
         self._name, self._date = Category(), Date()
+        self._document = document_column(self.spec)
         self._cell: InputKind = Number() if self.spec.task == "regress" else self._name
 
     def add(self, number: int, row: Row) -> None:
@@ -128,7 +130,7 @@ class _Gatherer:
 
     def _keep(self, number: int, row: Row, values: Inputs, label: Any, time: float) -> None:
         own = self.digests.of(values)
-        group = self._text(row, self.spec.data.group)
+        group = digest("text", values[self._document].encode()).hex() if self._document else self._text(row, self.spec.data.group)
         name = self._text(row, self.spec.data.id)
         key = digest("group", group.encode()) if group else digest("id", name.encode()) if name else own
         self.inputs.append(values)
@@ -182,7 +184,7 @@ class _Gatherer:
             keys=self.keys,
             input_keys=self.input_keys,
             rows=np.array(self.numbers, np.int64),
-            groups=self.groups if self.spec.data.group else None,
+            groups=self.groups if self.spec.data.group or self._document else None,
             times=self.times if self.spec.data.time else None,
             columns=self.columns,
             refused=self.refused,

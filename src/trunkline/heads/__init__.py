@@ -15,6 +15,8 @@ HEADS: Door[type[Head]] = Door(
         "onnx": "trunkline.heads.onnx:OnnxHead",
         "no_spans": "trunkline.heads.no_spans:NoSpansHead",
         "token_linear": "trunkline.heads.token_linear:TokenLinearHead",
+        "span_linear": "trunkline.heads.span_linear:SpanLinearHead",
+        "best_sentence": "trunkline.heads.best_sentence:BestSentenceHead",
         "constant": "trunkline.heads.constant:ConstantHead",
     },
 )

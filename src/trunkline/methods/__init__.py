@@ -21,6 +21,8 @@ METHODS: Door[type[Method]] = Door(
         "transformer": "trunkline.methods.text_networks:Transformer",
         "onnx": "trunkline.methods.onnx:Onnx",
         "token_linear": "trunkline.methods.token_linear:TokenLinear",
+        "span_linear": "trunkline.methods.span_linear:SpanLinear",
+        "best_sentence": "trunkline.methods.best_sentence:BestSentence",
         "majority": "trunkline.methods.majority:Majority",
     },
 )

@@ -78,6 +78,8 @@ def order(spec: Spec, examples: Examples) -> list[str]:
         return [spec.method.name]
     if spec.task == "tag":
         return ["token_linear"]
+    if spec.task == "extract":
+        return ["best_sentence", "span_linear"]
     kinds = set(spec.inputs.values())
     if not kinds & set(TRUNK_KINDS):
         return list(TABLE)

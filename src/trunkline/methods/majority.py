@@ -23,7 +23,7 @@ class Majority:
         return None
 
     def fit(self, spec: Spec, examples: Examples, folds: Folds, ask: Ask) -> Candidate:
-        if examples.target.dtype == object:  # of spans the commonest answer is none
+        if examples.target.dtype == object:  # of spans the naive answer is none
             return Candidate(NoSpansHead(), NoSpansHead.prediction(len(examples)), {})
         answers = answers_of(spec, examples)
         whole = _constant(answers, len(examples.labels))

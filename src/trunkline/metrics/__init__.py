@@ -7,6 +7,12 @@ asks for (an integer weight = how often the row was drawn). A figure that these 
 `*_rows` functions give (n,) whose mean is the figure.
 """
 
+from trunkline.metrics.answers import (
+    answer_exact,
+    answer_exact_rows,
+    answer_f1,
+    answer_f1_rows,
+)
 from trunkline.metrics.classify import (
     accuracy,
     accuracy_rows,
@@ -55,6 +61,10 @@ __all__ = [
     "absolute_error_rows",
     "accuracy",
     "accuracy_rows",
+    "answer_exact",
+    "answer_exact_rows",
+    "answer_f1",
+    "answer_f1_rows",
     "auroc",
     "average_precision",
     "calibration_error",

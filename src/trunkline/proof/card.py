@@ -16,6 +16,7 @@ HUB_TASKS = {
     "classify": {True: "text-classification", False: "tabular-classification"},
     "multilabel": {True: "text-classification", False: "tabular-classification"},
     "tag": {True: "token-classification", False: "token-classification"},
+    "extract": {True: "question-answering", False: "question-answering"},
     "regress": {True: "text-classification", False: "tabular-regression"},
 }
 SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|!~&])")

@@ -10,6 +10,7 @@ from trunkline.proof.charts.svg import Svg
 from trunkline.proof.messages import say
 from trunkline.proof.numbers import amount, brief, whole
 from trunkline.proof.report import (
+    AnswersDetail,
     Bin,
     ClassifyDetail,
     ClassRow,
@@ -40,7 +41,19 @@ def detail_sections(report: Report, language: str) -> list[Section]:
         return sections
     if isinstance(detail, SpansDetail):
         return [classes_section(detail.classes, language)]
+    if isinstance(detail, AnswersDetail):
+        return [answers_section(detail, language)]
     return [regress_section(detail, report, language)] if isinstance(detail, RegressDetail) else []
+
+
+def answers_section(detail: AnswersDetail, language: str) -> Section:
+    heading = say("extract.title", language, said=whole(detail.said, "%"))
+    rows = tuple(
+        (say(f"extract.{'has' if p.has_answer else 'none'}", language), f"{p.rows:,}", *(whole(x, "%") for x in (p.said, p.exact, p.f1)))
+        for p in detail.parts
+    )
+    columns = tuple(say(key, language) for key in ("extract.part", "rows", "extract.said", "metric.answer_exact", "metric.answer_f1"))
+    return Section("extract", heading, (Chart("", say("extract.sub", language), Svg(""), Table(columns, rows)),))
 
 
 def classes_section(classes: Sequence[ClassRow], language: str) -> Section:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trunkline.engines.threads import run_all
-from trunkline.proof import classify, multilabel, regress, spans
+from trunkline.proof import answers, classify, multilabel, regress, spans
 from trunkline.proof.figures import figures_of
 from trunkline.proof.gate import RuleResult, Verdict, judge
 from trunkline.proof.intervals import Drawn, difference, draw, interval
@@ -47,7 +47,7 @@ def prove(evidence: Evidence) -> Report:
     primary = evidence.task.primary(spec)
     found = run_all(lambda metric: _figure(metric, evidence, resample), metrics.values())
     proven = dict(zip(metrics, found, strict=True))
-    kind = _part(test.target)
+    kind = _part(test.target, test.labels)
     cost = _cost(evidence)
     detail: Detail | None = kind.detail(evidence, resample.units) if kind else None
     size_mb = evidence.size_bytes / 1e6
@@ -106,10 +106,11 @@ class _Part:
         self.detail, self.mistakes, self.right = detail, mistakes, right
 
 
-def _part(target: NDArray[Any]) -> _Part | None:
+def _part(target: NDArray[Any], labels: Sequence[str]) -> _Part | None:
     """By the target's shape, so that a task of a stranger's package gets its part too."""
     if target.dtype == object and all(isinstance(row, tuple) for row in target):
-        return _Part(spans.detail, spans.mistakes, spans.right_rows)
+        kind = spans if labels else answers  # spans of no type
+        return _Part(kind.detail, kind.mistakes, kind.right_rows)
     if target.ndim == 2 and target.dtype == bool:
         return _Part(multilabel.detail, multilabel.mistakes, multilabel.right_rows)
     if target.ndim == 1 and target.dtype.kind in "iu":

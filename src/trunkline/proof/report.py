@@ -108,6 +108,23 @@ class SpansDetail(Struct, frozen=True, tag="spans"):
     classes: tuple[ClassRow, ...]
 
 
+class AnswerPart(Struct, frozen=True):
+    """Rows with an answer, or without one: how many of them were given one, and how good that was."""
+
+    has_answer: bool
+    rows: int
+    said: Interval
+    exact: Interval
+    f1: Interval
+
+
+class AnswersDetail(Struct, frozen=True, tag="answers"):
+    """said: share of all rows that were given an answer."""
+
+    said: Interval
+    parts: tuple[AnswerPart, ...]
+
+
 class Quantile(Struct, frozen=True):
     """A fifth of the rows by true value: where its truths lie and how far off the answers are."""
 
@@ -126,7 +143,7 @@ class RegressDetail(Struct, frozen=True, tag="regress"):
     coverage: Interval | None
 
 
-Detail = ClassifyDetail | MultilabelDetail | RegressDetail | SpansDetail
+Detail = ClassifyDetail | MultilabelDetail | RegressDetail | SpansDetail | AnswersDetail
 
 
 class Slice(Struct, frozen=True):

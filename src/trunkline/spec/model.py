@@ -6,6 +6,8 @@ from typing import Annotated, Any, TypeAlias
 
 from msgspec import Meta, Struct, field
 
+from trunkline.errors import SpecError
+
 Share: TypeAlias = Annotated[float, Meta(gt=0, lt=1)]
 Probability: TypeAlias = Annotated[float, Meta(ge=0, le=1)]
 
@@ -121,7 +123,7 @@ class Spec(Struct, frozen=True, forbid_unknown_fields=True):
     name: Annotated[
         str, Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$", description="Name in commands and URLs.")
     ]
-    task: Annotated[str, Meta(description="What is answered: classify, multilabel, regress, tag.")]
+    task: Annotated[str, Meta(description="What is answered: classify, multilabel, regress, tag, extract.")]
     label: Annotated[str, Meta(description="Column with the right answer.")]
     inputs: Annotated[dict[str, str], Meta(min_length=1, description="Columns that go in: column = kind.")]
     title: Annotated[str, Meta(description="Name for people; the report's headline.")] = ""
@@ -147,3 +149,21 @@ def trunk_of(spec: Spec, kind: str) -> str | None:
     if named == "none":
         return None
     return AUTO_TRUNKS.get(kind) if named == "auto" else named
+
+
+def document_of(spec: Spec) -> str:
+    """The column in which an answer of the task extract stands: the last input."""
+    return list(spec.inputs)[-1]
+
+
+def question_of(spec: Spec) -> str:
+    """The column of the question: the first input. Raises SpecError where extract has not two texts."""
+    if list(spec.inputs.values()) != ["text", "text"]:
+        wanted = "two columns of kind text, the question before its context"
+        raise SpecError("extract reads a question and a context", where="inputs", found=", ".join(spec.inputs), wanted=wanted)
+    return next(iter(spec.inputs))
+
+
+def document_column(spec: Spec) -> str | None:
+    """The input whose rows go together where the spec names no group: questions on one context are alike."""
+    return document_of(spec) if spec.task == "extract" and spec.data.group is None else None

@@ -9,6 +9,7 @@ TASKS: Door[type[Task]] = Door(
         "classify": "trunkline.tasks.classify:Classify",
         "multilabel": "trunkline.tasks.multilabel:Multilabel",
         "regress": "trunkline.tasks.regress:Regress",
+        "extract": "trunkline.tasks.extract:Extract",
         "tag": "trunkline.tasks.tag:Tag",
     },
 )

@@ -33,7 +33,7 @@ class Tag:
         try:
             if _are_spans(raw):
                 text = str(row.get(column) or "")
-                return {**row, spec.label: _as_read(spans_of_cell(raw, text), text)}
+                return {**row, spec.label: as_read(spans_of_cell(raw, text), text)}
             text, spans = spans_of_tags(words_of(row.get(column)), words_of(raw))
         except DataError as error:
             at = f" ({error.where})" if error.where else ""
@@ -82,7 +82,7 @@ class Tag:
             places = {span[:3] for span in true}
             scores += [span.score for span in said]
             right += [span[:3] in places for span in said]
-        return Decision(abstain_below=_least(np.array(scores), np.array(right), spec.serve.abstain_precision))
+        return Decision(abstain_below=least(np.array(scores), np.array(right), spec.serve.abstain_precision))
 
     def finish(self, prediction: Prediction, decision: Decision) -> Prediction:
         kept = ragged([span for span in spans if span.score >= decision.abstain_below] for spans in prediction.values)
@@ -131,7 +131,7 @@ def ragged(rows: Any) -> NDArray[Any]:
     return out
 
 
-def _as_read(spans: list[Raw], text: str) -> list[Raw]:
+def as_read(spans: list[Raw], text: str) -> list[Raw]:
     """The same spans, counted in the characters of the text as the kind `text` reads it."""
     read = clean(text)
     if read == text or not spans:
@@ -154,7 +154,7 @@ def _said(span: Span, labels: Sequence[str]) -> dict[str, Any]:
     return {"start": span.start, "end": span.end, "type": labels[span.label], "text": span.text, "score": span.score}
 
 
-def _least(scores: NDArray[Any], right: NDArray[Any], precision: float) -> float:
+def least(scores: NDArray[Any], right: NDArray[Any], precision: float) -> float:
     """The least score from which the lower end of the 95 % interval of the share of right spans is `precision`."""
     order = np.argsort(-scores, kind="stable")
     hits = np.cumsum(right[order])

@@ -52,6 +52,8 @@ def one_class(view: View) -> list[Finding]:
 def shown_answer(train: Examples) -> str:
     if train.target.ndim == 1 and train.labels and train.target.dtype != object:
         return repr(train.labels[int(train.target[0])])
+    if train.target.dtype == object and not train.labels:
+        return "the same answer"
     return "the same labels" if train.labels else f"{float(train.target[0]):g}"
 
 
@@ -112,7 +114,7 @@ def label_shift(view: View) -> list[Finding]:
     """Answers are spread differently in train and test, by more than chance would give."""
     train, test = view.loaded.train, view.loaded.test
     if not train.labels:
-        return _number_shift(train.target, test.target)
+        return [] if train.target.dtype == object else _number_shift(train.target, test.target)
     a, b = _shares(train), _shares(test)
     distance = float(np.abs(a - b).sum() / 2)
     # Mean of that distance if both parts came from one population, by the normal approximation.
