@@ -25,7 +25,7 @@ from trunkline.heads.span_linear import (
     span_of,
 )
 from trunkline.methods.best_sentence import rarities
-from trunkline.methods.text_rows import check_budget
+from trunkline.methods.dense_rows import check_budget
 from trunkline.spec import Spec
 from trunkline.spec.model import document_of, question_of, trunk_of
 from trunkline.types import (
