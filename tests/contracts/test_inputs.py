@@ -89,6 +89,7 @@ def test_guess_is_a_share(kind: InputKind, cells: list[Any]) -> None:
         (["是", "否", "是"], "bool"),
         ([True, False, None], "bool"),
         (["a/1.jpg", "b/2.PNG", "c.webp"], "image"),
+        (["a/1.wav", "b/2.MP3", "c.flac"], "audio"),
     ],
 )
 def test_guess_picks_the_kind(cells: list[Any], best: str) -> None:

@@ -12,5 +12,6 @@ KINDS: Door[type[InputKind]] = Door(
         "date": "trunkline.inputs.date:Date",
         "bool": "trunkline.inputs.boolean:Boolean",
         "image": "trunkline.inputs.image:Image",
+        "audio": "trunkline.inputs.audio:Audio",
     },
 )

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import io
-import threading
 import warnings
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from trunkline.inputs.blob import Blob, DataFile, read_blob
+from trunkline.inputs.kept import Kept
 from trunkline.types import Refused
 
 if TYPE_CHECKING:
@@ -21,11 +20,9 @@ MAX_PIXELS = 50_000_000  # by its header: more is refused before anything is dec
 SHORT = 512  # pixels of the short side that are kept: more than trunks look at
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")  # what is opened as JPEG may be an MPO
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
-_KEPT = 64  # decoded pictures, about a megabyte each: one that was just read is about to be computed
 _EXAMPLE = "iVBORw0KGgoAAAANSUhEUgAAAAgAAAAICAIAAABLbSncAAAAFElEQVR4nGOsqKhgwAaYsIoOWgkAHYcBeHFoDCsAAAAASUVORK5CYII="
 
-_kept: OrderedDict[bytes, Pixels] = OrderedDict()
-_lock = threading.Lock()
+_kept: Kept[Pixels] = Kept(64)  # decoded pictures, about a megabyte each
 
 
 @dataclass(frozen=True)
@@ -41,10 +38,10 @@ class Picture:
 
     def rgb(self) -> Pixels:
         """Upright RGB, short side at most SHORT. Raises DataError where its file has changed since."""
-        known = _recall(self.blob.digest)
+        known = _kept.recall(self.blob.digest)
         if known is None:
             known = _decode(self.blob.data(Image.name))
-            _remember(self.blob.digest, known)
+            _kept.remember(self.blob.digest, known)
         return known
 
 
@@ -58,7 +55,7 @@ class Image:
         """Refused: "missing", "too_long" (over 20 MB, or over 50 megapixels by its header), "unreadable"
         (no picture, or one that is cut off). Decodes, so a server calls it in its compute pool."""
         blob = read_blob(raw, self.name, MAX_BYTES, "the picture")
-        if isinstance(blob, Refused) or _recall(blob.digest) is not None:
+        if isinstance(blob, Refused) or _kept.recall(blob.digest) is not None:
             return blob if isinstance(blob, Refused) else Picture(blob)
         name = f"{raw.path.name} " if isinstance(raw, DataFile) else "this "
         try:
@@ -67,7 +64,7 @@ class Image:
             return Refused("too_long", f"{name}has {error} pixels; at most {MAX_PIXELS:,} are read")
         except Exception as error:  # noqa: BLE001 - decoders raise whatever a broken file leads them to
             return Refused("unreadable", f"{name}can't be read as a picture: {_short(error)}")
-        _remember(blob.digest, pixels)
+        _kept.remember(blob.digest, pixels)
         return Picture(blob)
 
     def key(self, value: Picture) -> bytes:
@@ -135,21 +132,11 @@ def _looks_like(cell: Any) -> bool:
     if isinstance(cell, str):
         end = cell.rpartition(".")[2].lower() if len(cell) < 1_000 else ""
         return f".{end}" in SUFFIXES or cell.startswith("data:image/")
-    return isinstance(cell, bytes) and cell.startswith((b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"RIFF", b"BM", b"II*", b"MM\0*"))
+    if not isinstance(cell, bytes):
+        return False
+    return cell.startswith((b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"II*", b"MM\0*")) or cell[8:12] == b"WEBP"
 
 
 def _short(error: Exception) -> str:
     told = str(error).strip()
     return "its content is not known" if "cannot identify" in told or not told else told.splitlines()[0][:120]
-
-
-def _recall(name: bytes) -> Pixels | None:
-    with _lock:
-        return _kept.get(name)
-
-
-def _remember(name: bytes, pixels: Pixels) -> None:
-    with _lock:
-        _kept[name] = pixels
-        while len(_kept) > _KEPT:
-            _kept.popitem(last=False)
