@@ -19,6 +19,7 @@ from trunkline.errors import BundleError, DataError
 from trunkline.heads.dense import texts_of
 from trunkline.heads.links import apply_link
 from trunkline.heads.rowwise import array_of
+from trunkline.inputs.mels import log_mels
 from trunkline.inputs.tensors import Tensors
 from trunkline.types import Arrays, Call, Floats, Inputs, Outputs, Prediction, Program
 from trunkline.vocabulary import Vocabulary
@@ -31,7 +32,8 @@ class Tensor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Numbers (codes of names among them) are (cell - mean) / scale; `strings` go as they are. A missing cell is
     `missing`, for strings its text. With `trunk`, the one text column goes as that engine's pooled vector; with
-    `longest`, as the ids of its first words by the head's vocabulary.
+    `longest`, as the ids of its first words by the head's vocabulary. With `side`, the one image column goes as pixels,
+    uint8 (3, side, side); with `seconds`, the start of the one audio column as log-mel frames, float32 (frames, MELS).
     """
 
     name: str
@@ -42,6 +44,13 @@ class Tensor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     missing: float | str | None = None
     trunk: str = ""
     longest: int = 0
+    side: int = 0
+    seconds: float = 0.0
+
+    @property
+    def numbers(self) -> int:
+        """Columns that go as numbers, each with its scale."""
+        return 0 if self.strings or self.trunk or self.longest or self.side or self.seconds else len(self.columns)
 
     def strings_of(self, row: Inputs) -> tuple[str, ...]:
         absent = str(self.missing or "")
@@ -130,7 +139,7 @@ class OnnxHead:
     ) -> None:  # fmt: skip
         self.tensors, self.mean, self.scale = tuple(tensors), mean, scale
         self.output, self.reading, self.engine, self.vocabulary = output, reading, engine, vocabulary
-        sizes = [0 if t.strings or t.trunk or t.longest else len(t.columns) for t in self.tensors]
+        sizes = [tensor.numbers for tensor in self.tensors]
         if vocabulary is None and any(t.longest for t in self.tensors):
             raise BundleError("an onnx head reads words and has no vocabulary", where=engine)
         if mean.shape != (sum(sizes),) or scale.shape != mean.shape or not (scale != 0).all():
@@ -160,6 +169,10 @@ class OnnxHead:
                 parts.append(list(vectors[tensor.name]))
             elif tensor.longest:
                 parts.append(self._words(rows, tensor))
+            elif tensor.side:
+                parts.append([row[tensor.columns[0]].pixels(tensor.side) for row in rows])
+            elif tensor.seconds:
+                parts.append([log_mels(row[tensor.columns[0]].samples(), tensor.seconds) for row in rows])
             elif tensor.strings:
                 parts.append([tensor.strings_of(row) for row in rows])
             else:

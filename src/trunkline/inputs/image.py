@@ -13,6 +13,8 @@ from trunkline.inputs.kept import Kept
 from trunkline.types import Refused
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from PIL.Image import Image as Pixels
 
 MAX_BYTES = 20_000_000  # of the file
@@ -43,6 +45,13 @@ class Picture:
             known = _decode(self.blob.data(Image.name))
             _kept.remember(self.blob.digest, known)
         return known
+
+    def pixels(self, side: int) -> NDArray[np.uint8]:
+        """(3, side, side) of 0..255: the whole picture, pressed into a square."""
+        import numpy as np
+        from PIL import Image as Pillow
+
+        return np.asarray(self.rgb().resize((side, side), Pillow.Resampling.BILINEAR)).transpose(2, 0, 1)
 
 
 class Image:

@@ -26,10 +26,9 @@ _FRAMES = 4_096  # that are computed together, so that a long sound takes little
 
 def log_mels(samples: Samples, seconds: float) -> NDArray[np.float32]:
     """float32 (frames, MELS) of the first `seconds`; at least one frame, for which silence is put behind."""
-    samples = samples[: max(WINDOW, int(seconds * RATE))].astype(np.float64)
-    if len(samples) < WINDOW:
-        samples = np.pad(samples, (0, WINDOW - len(samples)))
-    frames = np.lib.stride_tricks.sliding_window_view(samples, WINDOW)[::HOP]
+    heard = np.asarray(samples[: max(WINDOW, int(seconds * RATE))], np.float64)
+    heard = np.pad(heard, (0, max(0, WINDOW - len(heard))))
+    frames = np.lib.stride_tricks.sliding_window_view(heard, WINDOW)[::HOP]
     parts = [_of_frames(frames[at : at + _FRAMES]) for at in range(0, len(frames), _FRAMES)]
     return np.concatenate(parts)
 

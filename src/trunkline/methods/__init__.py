@@ -19,6 +19,7 @@ METHODS: Door[type[Method]] = Door(
         "lstm": "trunkline.methods.text_networks:Lstm",
         "cnn1d": "trunkline.methods.text_networks:Cnn1d",
         "transformer": "trunkline.methods.text_networks:Transformer",
+        "cnn": "trunkline.methods.cnn:Cnn",
         "onnx": "trunkline.methods.onnx:Onnx",
         "token_linear": "trunkline.methods.token_linear:TokenLinear",
         "span_linear": "trunkline.methods.span_linear:SpanLinear",

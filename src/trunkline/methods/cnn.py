@@ -1,0 +1,99 @@
+"""The method `cnn`: a convolutional network from scratch for pictures (pixels) or sounds (log-mel frames)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal
+
+import numpy as np
+from msgspec import Meta
+from numpy.typing import NDArray
+
+from trunkline.heads.onnx import Tensor
+from trunkline.inputs.mels import log_mels
+from trunkline.methods.network import Index, Material, NetSettings, Network
+from trunkline.spec import Spec
+from trunkline.types import Ask, Examples
+
+KINDS = ("image", "audio")
+
+
+class CnnSettings(NetSettings, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """side: pixels of the square that a picture is pressed into. seconds: of a sound's start that are heard.
+
+    augment: light = pictures turned, shifted and scaled a little, sounds with noise; strong = also RandAugment's changes,
+    or SpecAugment's. flip: half of the pictures left to right, for what has no left and right (no digits, no text).
+    """
+
+    side: Annotated[int, Meta(ge=8, le=512)] = 64
+    seconds: Annotated[float, Meta(gt=0, le=300)] = 10.0
+    augment: Literal["none", "light", "strong"] = "light"
+    flip: bool = False
+
+
+class Cnn(Network):
+    name: ClassVar[str] = "cnn"
+    settings: ClassVar[type[NetSettings]] = CnnSettings
+
+    def reads(self, spec: Spec) -> str:
+        kinds = list(spec.inputs.values())
+        if len(kinds) == 1 and kinds[0] in KINDS:
+            return ""
+        return f"{self.name} reads one column of kind {' or '.join(KINDS)}, not {', '.join(kinds)}"
+
+    def material(self, spec: Spec, examples: Examples, ask: Ask, settings: CnnSettings) -> Material:
+        """All rows decoded in memory: 12 kB a picture of 64 pixels a side, 26 kB a second of sound."""
+        ((column, kind),) = spec.inputs.items()
+        values = [row[column] for row in examples.inputs]
+        if kind == "image":
+            return _pictures(column, np.stack([value.pixels(settings.side) for value in values]), settings)
+        return _sounds(column, [log_mels(value.samples(), settings.seconds) for value in values], settings)
+
+
+def _pictures(column: str, pixels: NDArray[np.uint8], settings: CnnSettings) -> Material:
+    def build(outputs: int) -> Any:
+        from trunkline.networks.cnn import ImageCnn
+
+        return ImageCnn(pixels.shape[1], outputs, **settings.told())
+
+    def inputs(rows: Index, rng: np.random.Generator | None) -> dict[str, Any]:
+        import torch
+
+        from trunkline.training.augment import flipped, moved, varied
+
+        block = torch.from_numpy(pixels[rows])
+        if rng is None:
+            return {"pixels": block}
+        block = block.float()
+        if settings.augment == "strong":
+            block = varied(block, rng)
+        if settings.augment != "none":
+            block = moved(block, rng)
+        return {"pixels": flipped(block, rng) if settings.flip else block}
+
+    tensor = Tensor("pixels", (column,), side=settings.side)
+    return Material(build, inputs, {"pixels": {0: "rows"}}, [tensor], np.empty(0), np.empty(0))
+
+
+def _sounds(column: str, mels: list[NDArray[np.float32]], settings: CnnSettings) -> Material:
+    def build(outputs: int) -> Any:
+        from trunkline.networks.audio_cnn import AudioCnn
+
+        return AudioCnn(outputs, **settings.told())
+
+    def inputs(rows: Index, rng: np.random.Generator | None) -> dict[str, Any]:
+        import torch
+        from torch.nn.utils.rnn import pad_sequence
+
+        from trunkline.networks.audio_cnn import PADDING
+        from trunkline.training.augment import masked, noisy
+
+        sounds = [torch.from_numpy(mels[at]) for at in rows.tolist()]
+        if rng is not None and settings.augment != "none":  # before padding, which noise would make sound of
+            sounds = [noisy(sound[None], rng)[0] for sound in sounds]
+            if settings.augment == "strong":
+                sounds = [masked(sound[None], rng)[0] for sound in sounds]
+        return {"mels": pad_sequence(sounds, batch_first=True, padding_value=PADDING)}
+
+    tensor = Tensor("mels", (column,), seconds=settings.seconds)
+    free = {"mels": {0: "rows", 1: "frames"}}
+    return Material(build, inputs, free, [tensor], np.empty(0), np.empty(0), sizes=np.array([len(each) for each in mels]))
