@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 import numpy as np
+from PIL import Image as Pillow
 from tests.methods.texts import ask, asked, examples, pair, spec_of, tagged
 
+from trunkline.inputs import KINDS
 from trunkline.methods import METHODS
 from trunkline.spec import Spec
 from trunkline.tasks import TASKS
@@ -43,6 +46,17 @@ def make(task: str, inputs: dict[str, str], known: Examples, **keys: Any) -> Mad
     return Made(spec, Examples(rows, known.target, known.labels, known.keys, known.rows))
 
 
+def photos() -> Examples:
+    """Thirty pictures of three colours."""
+    inputs = []
+    for at in range(30):
+        file = io.BytesIO()
+        Pillow.new("RGB", (8, 8), [(200 + at, at, 0), (0, 200 + at, at), (at, 0, 200 + at)][at % 3]).save(file, "PNG")
+        inputs.append({"photo": KINDS.get("image")().read(file.getvalue())})
+    keys = [KINDS.get("image")().key(row["photo"]) for row in inputs]
+    return Examples(inputs, np.arange(30) % 3, ("red", "green", "blue"), keys, np.arange(30))
+
+
 @cache
 def products() -> dict[str, Made]:
     found = {f"{task} {name}": make(task, inputs, examples(task)) for task in ("classify", "multilabel", "regress")
@@ -55,6 +69,8 @@ def products() -> dict[str, Made]:
     for name, inputs in SCRATCH.items():
         how = {"name": name, "head_mb": HEAD_MB, "settings": SHORT}
         found[f"scratch {name}"] = make("classify", inputs, examples("classify"), method=how)
+    how = {"name": "cnn", "head_mb": HEAD_MB, "settings": {**SHORT, "side": 8}}
+    found["scratch cnn"] = make("classify", {"photo": "image"}, photos(), method=how, trunks={"image": "none"})
     few = examples(n=90).take(np.arange(9))
     return {**found, "nine rows": make("classify", TEXT, few)}
 

@@ -28,7 +28,7 @@ def rows_of(product: str) -> list[dict[str, object]]:
     """Training rows, and rows with cells that training never had."""
     rows = [dict(row) for row in products()[product].examples.inputs[:12]]
     strange = {"text": "漢字 🙂 ٣ unknown", "note": "", "size": float("nan"), "shop": "never seen", "question": "who?", "context": "谁 🙂. Nobody"}
-    return [*rows, {name: strange[name] for name in rows[0]}, {**rows[0], **({"size": 1e30} if "size" in rows[0] else {})}]
+    return [*rows, {name: strange.get(name, cell) for name, cell in rows[0].items()}, {**rows[0], **({"size": 1e30} if "size" in rows[0] else {})}]
 
 
 def bits(prediction: Prediction) -> list[bytes]:

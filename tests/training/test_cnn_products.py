@@ -96,7 +96,6 @@ def ask_of(candidate: Candidate) -> Any:
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRUNKLINE_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("TRUNKLINE_THREADS", "1")  # networks this small only wait for each other
 
 
 @pytest.mark.parametrize("kind", MAKE)
