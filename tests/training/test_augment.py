@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch", reason="torch is not installed (make install-train)")
+torch = pytest.importorskip("torch", reason="torch is not installed")
 
 from trunkline.methods.text_networks import dropped, padded  # noqa: E402
 from trunkline.training import augment  # noqa: E402

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-pytest.importorskip("torch", reason="torch is not installed (make install-train)")
-pytest.importorskip("accelerate", reason="accelerate is not installed (make install-train)")
+pytest.importorskip("torch", reason="torch is not installed")
+pytest.importorskip("accelerate", reason="accelerate is not installed")
 
 import soundfile
 from PIL import Image as Pillow

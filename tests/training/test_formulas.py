@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch", reason="torch is not installed (make install-train)")
+torch = pytest.importorskip("torch", reason="torch is not installed")
 
 from trunkline.training.losses import balanced, binary, cross_entropy, loss_of, squared  # noqa: E402
 from trunkline.training.optimisers import optimiser_of, rate_at  # noqa: E402

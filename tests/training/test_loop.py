@@ -15,8 +15,8 @@ import msgspec
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch", reason="torch is not installed (make install-train)")
-pytest.importorskip("accelerate", reason="accelerate is not installed (make install-train)")
+torch = pytest.importorskip("torch", reason="torch is not installed")
+pytest.importorskip("accelerate", reason="accelerate is not installed")
 
 from tests.training import small  # noqa: E402
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-pytest.importorskip("torch", reason="torch is not installed (make install-train)")
-pytest.importorskip("accelerate", reason="accelerate is not installed (make install-train)")
+pytest.importorskip("torch", reason="torch is not installed")
+pytest.importorskip("accelerate", reason="accelerate is not installed")
 
 from tests.methods.texts import ask as encoder
 from tests.methods.texts import examples, pair, spec_of
@@ -57,6 +58,14 @@ def ask_of(candidate: Candidate) -> Ask:
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRUNKLINE_CACHE", str(tmp_path / "cache"))
+
+
+def test_two_that_learn_the_same_at_once_take_turns() -> None:
+    known = examples("classify")
+    with ThreadPoolExecutor(2) as threads:
+        found = list(threads.map(lambda _: made("table_mlp", "classify", known, epochs=2), range(2)))
+    one_bits, other_bits = (one(each.head.run(own.inputs), ask_of(each)).values.tobytes() for _, own, each in found)
+    assert one_bits == other_bits
 
 
 @pytest.mark.parametrize("method", METHOD_NAMES)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch", reason="torch is not installed (make install-train)")
+torch = pytest.importorskip("torch", reason="torch is not installed")
 
 from trunkline.engines.ort import OrtSession  # noqa: E402
 from trunkline.networks.audio_cnn import PADDING, AudioCnn  # noqa: E402

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from trunkline.engines.own import HOME, NET, OwnNetwork
 from trunkline.errors import SpecError
+from trunkline.files import digest_file, turn
 from trunkline.heads.links import apply_link
 from trunkline.heads.onnx import OnnxHead, Reading, Tensor
 from trunkline.methods.dense_rows import TASKS
@@ -37,6 +38,7 @@ from trunkline.vocabulary import Vocabulary
 Index: TypeAlias = NDArray[np.int64]
 Size = Annotated[str, Meta(pattern="^(small|base)$")]
 FOLDS = 3
+WAIT = 86_400.0  # seconds, for another process that learns the same
 JUDGED = 256  # rows that are answered together
 
 
@@ -103,6 +105,13 @@ class Network:
         settings = read_net_settings(spec, self.settings)
         answers, material = answers_of(spec, examples), self.material(spec, examples, ask, settings)
         learn = _Learning(spec, examples, settings, answers, material, self.progress)
+        with turn(learn.folder.with_suffix(".lock"), WAIT):
+            return self._learned(spec, examples, folds, settings, learn)
+
+    def _learned(
+        self, spec: Spec, examples: Examples, folds: Folds, settings: Any, learn: _Learning
+    ) -> Candidate:
+        answers, material = learn.answers, learn.material
         parts = folds % settings.folds
         scores = np.zeros((len(examples), answers.outputs))
         every = np.unique(parts)
@@ -242,10 +251,11 @@ def _exported(module: Any, material: Material, folder: Path) -> tuple[OwnNetwork
     from trunkline.networks.export import export
 
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "model.onnx"
+    made = folder / "model.onnx"
     samples = [material.inputs(np.arange(2), None), *(material.inputs(np.array([at]), None) for at in range(5))]
-    worst = export(module, path, samples, material.free)
-    return OwnNetwork(path), worst
+    worst = export(module, made, samples, material.free)
+    # Named by its content: whoever learns the same again doesn't write over what a bundle is about to take.
+    return OwnNetwork(made.replace(made.with_name(f"{digest_file(made)[:16]}.onnx"))), worst
 
 
 def _reading(spec: Spec, examples: Examples) -> Reading:
