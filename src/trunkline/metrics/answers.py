@@ -84,4 +84,3 @@ def _rows(target: Spans, values: Spans, worth: Callable[[str, str], float]) -> A
         else:
             out[at] = float(not right and not text)
     return out
-
