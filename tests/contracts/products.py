@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -89,10 +88,9 @@ def ask_of(candidate: Candidate) -> Ask:
     return lambda calls: [engines[c.engine].run(c) if c.engine in engines else ask([c])[0] for c in calls]
 
 
-def candidates() -> Iterator[tuple[str, str, Candidate]]:
-    """(method, product, what it learned) for every pair that can."""
-    for method in METHODS.names():
-        for product in products():
-            found = learned(method, product)
-            if not isinstance(found, Refused):
-                yield method, product, found
+def able() -> list[tuple[str, str]]:
+    """(method, product) for every pair that can; nothing is learned yet."""
+    return [
+        (method, product) for method in METHODS.names() for product, made in products().items()
+        if METHODS.get(method)().can(made.spec, made.examples) is None
+    ]  # fmt: skip

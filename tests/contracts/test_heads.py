@@ -12,15 +12,20 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
-from tests.contracts.products import candidates, products
+from tests.contracts.products import able, learned, products
 from tests.methods.texts import ask
 
 from trunkline.errors import BundleError
 from trunkline.heads import HEADS
 from trunkline.program import one
-from trunkline.types import Head, Prediction
+from trunkline.types import Head, Prediction, Refused
 
-MADE = {f"{method}, {product}": (found.head, product) for method, product, found in candidates() if not found.networks}
+LEARNED = {(method, product): learned(method, product) for method, product in able() if not product.startswith("scratch")}
+MADE = {
+    f"{method}, {product}": (found.head, product)
+    for (method, product), found in LEARNED.items()
+    if not isinstance(found, Refused) and not found.networks
+}
 CASES = sorted(MADE)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import numpy as np
 import pytest
-from tests.contracts.products import HEAD_MB, ask_of, candidates, learned, products
+from tests.contracts.products import HEAD_MB, able, ask_of, learned, products
 from tests.methods.texts import ask
 
 from trunkline.heads import HEADS
@@ -13,10 +13,11 @@ from trunkline.methods import METHODS
 from trunkline.program import one
 from trunkline.types import Candidate, Prediction, Refused
 
-CASES = [(method, product) for method, product, _ in candidates()]
+pytestmark = pytest.mark.usefixtures("one_thread")
+CASES = able()
 
 
-def able(method: str, product: str) -> Candidate:
+def candidate(method: str, product: str) -> Candidate:
     found = learned(method, product)
     assert isinstance(found, Candidate)
     return found
@@ -67,7 +68,7 @@ def test_what_a_method_can_not_do_it_says_in_a_sentence(name: str) -> None:
 
 @pytest.mark.parametrize(("method", "product"), CASES)
 def test_head_and_out_of_fold_predictions_are_of_the_task(method: str, product: str) -> None:
-    found, made = able(method, product), products()[product]
+    found, made = candidate(method, product), products()[product]
     check(found.out_of_fold, product, len(made.examples))
     prediction = one(found.head.run(made.examples.inputs), ask_of(found))
     check(prediction, product, len(made.examples))
@@ -76,20 +77,20 @@ def test_head_and_out_of_fold_predictions_are_of_the_task(method: str, product: 
 
 @pytest.mark.parametrize(("method", "product"), CASES)
 def test_the_head_is_registered_and_within_its_budget(method: str, product: str) -> None:
-    head = able(method, product).head
+    head = candidate(method, product).head
     assert HEADS.get(head.format) is type(head)
     assert sum(array.nbytes for array in head.save()[1].values()) <= HEAD_MB * 1e6
 
 
 @pytest.mark.parametrize(("method", "product"), CASES)
 def test_settings_are_json(method: str, product: str) -> None:
-    settings = able(method, product).settings
+    settings = candidate(method, product).settings
     assert msgspec.json.decode(msgspec.json.encode(settings)).keys() == settings.keys()
 
 
 @pytest.mark.parametrize(("method", "product"), [(m, p) for m, p in CASES if p in ("classify mixed", "regress table")])
 def test_learning_twice_gives_the_same_bits(method: str, product: str) -> None:
-    first, made = able(method, product), products()[product]
+    first, made = candidate(method, product), products()[product]
     again = METHODS.get(method)().fit(made.spec, made.examples, made.folds, ask)
     assert again.settings == first.settings
     assert again.out_of_fold.values.tobytes() == first.out_of_fold.values.tobytes()
@@ -100,7 +101,7 @@ def test_learning_twice_gives_the_same_bits(method: str, product: str) -> None:
 @pytest.mark.parametrize(("method", "product"), [(m, p) for m, p in CASES if p == "two classes text"])
 def test_out_of_fold_predictions_do_not_know_their_own_label(method: str, product: str) -> None:
     """Labels turned at random: who sees them would still be right, out of fold no one can be."""
-    able(method, product)
+    candidate(method, product)
     made = products()[product]
     rng = np.random.default_rng(0)
     target = rng.permutation(np.arange(len(made.examples)) % 2).astype(np.int64)
