@@ -24,6 +24,7 @@ from trunkline.heads.span_linear import (
     small,
     span_of,
 )
+from trunkline.methods.adamw import AdamW
 from trunkline.methods.best_sentence import rarities
 from trunkline.methods.dense_rows import check_budget
 from trunkline.spec import Spec
@@ -164,13 +165,11 @@ def _habits(rows: _Rows) -> tuple[NDArray[np.float32], float]:
 
 
 def _learn(asked: Sequence[Asked], ends: Ints, at: Ints, seed: int) -> dict[str, Matrix]:
-    """Softmax over beginnings, and over ends, each with none beside them, by AdamW (Loshchilov & Hutter 2019) with a
-    cosine rate, on rows `at`."""
+    """Softmax over beginnings, and over ends, each with none beside them, by `AdamW`, on rows `at`."""
     rng = np.random.default_rng(seed)
     at = at[[len(asked[i].vectors) > 0 for i in at.tolist()]]
     weights = _begun(asked[int(at[0])], rng)
-    first, second = ({name: np.zeros_like(part) for name, part in weights.items()} for _ in range(2))
-    steps, step = EPOCHS * -(-len(at) // BATCH), 0
+    moved = AdamW(list(weights.values()), EPOCHS * -(-len(at) // BATCH), RATE, DECAY)
     for _ in range(EPOCHS):
         order = rng.permutation(at)
         for start in range(0, len(order), BATCH):
@@ -178,14 +177,7 @@ def _learn(asked: Sequence[Asked], ends: Ints, at: Ints, seed: int) -> dict[str,
             batch = order[start : start + BATCH].tolist()
             for i in batch:
                 _add_slopes(slopes, asked[i], ends[i], weights, len(batch))
-            step += 1
-            rate = np.float32(RATE * 0.5 * (1 + np.cos(np.pi * step / steps)))
-            for name, part in weights.items():
-                m, v, grad = first[name], second[name], slopes[name]
-                m += np.float32(0.1) * (grad - m)
-                v += np.float32(0.01) * (grad * grad - v)
-                scaled = m / np.float32(1 - 0.9**step) / (np.sqrt(v / np.float32(1 - 0.99**step)) + np.float32(1e-6))
-                part -= rate * (scaled + np.float32(DECAY) * part)
+            moved.step(list(slopes.values()))
     return small(weights)
 
 

@@ -21,6 +21,7 @@ from trunkline.heads.token_linear import (
     spans_of,
     vectors_of,
 )
+from trunkline.methods.adamw import AdamW
 from trunkline.methods.dense_rows import check_budget
 from trunkline.spec import Spec
 from trunkline.spec.model import trunk_of
@@ -136,15 +137,14 @@ Weights = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]  
 
 
 def _learn(rows: _Rows, at: Ints, tags: int, buckets: int, seed: int) -> Weights:
-    """Softmax regression by AdamW (Loshchilov & Hutter 2019) with a cosine rate, on atoms `at`."""
+    """Softmax regression by `AdamW`, on atoms `at`."""
     from scipy import sparse
 
     rng = np.random.default_rng(seed)
     before, after = _neighbours(rows)
     sizes = (TURNS * rows.vectors.shape[1], buckets, 1)
     parts = [np.zeros((size, tags), np.float32) for size in sizes]
-    first, second = ([np.zeros_like(part) for part in parts] for _ in range(2))
-    steps, step = EPOCHS * -(-len(at) // BATCH), 0
+    moved = AdamW(parts, EPOCHS * -(-len(at) // BATCH), RATE, DECAY)
     for _ in range(EPOCHS):
         order = rng.permutation(at)
         for start in range(0, len(order), BATCH):
@@ -155,14 +155,7 @@ def _learn(rows: _Rows, at: Ints, tags: int, buckets: int, seed: int) -> Weights
             slope = np.exp(log_shares(dense @ parts[0] + hot @ parts[1] + parts[2])).astype(np.float32)
             slope[np.arange(len(own)), rows.tags[own]] -= 1
             slope /= len(own)
-            step += 1
-            rate = np.float32(RATE * 0.5 * (1 + np.cos(np.pi * step / steps)))
-            slopes = (dense.T @ slope, hot.T @ slope, slope.sum(axis=0, keepdims=True))
-            for part, grad, m, v in zip(parts, slopes, first, second, strict=True):
-                m += np.float32(0.1) * (grad - m)
-                v += np.float32(0.01) * (grad * grad - v)
-                scaled = m / np.float32(1 - 0.9**step) / (np.sqrt(v / np.float32(1 - 0.99**step)) + np.float32(1e-6))
-                part -= rate * (scaled + np.float32(DECAY) * part)
+            moved.step([dense.T @ slope, hot.T @ slope, slope.sum(axis=0, keepdims=True)])
     small = [part.astype(np.float16).astype(np.float32) for part in parts[:2]]
     return small[0], small[1], parts[2][0]
 
