@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from trunkline.engines.asked import check_asked
 from trunkline.engines.threads import run_all
-from trunkline.errors import TrunklineError, nearest
 from trunkline.inputs.image import Picture
 from trunkline.types import Call, EngineCard
 
@@ -35,17 +35,7 @@ class ImageEngine:
 
     def run(self, call: Call) -> Any:
         """Raises TrunklineError for a form, an adapter or options this trunk doesn't have."""
-        if call.form not in self.card.forms:
-            raise TrunklineError(
-                f"the trunk {self.card.id!r} has no form {call.form!r}",
-                wanted=" or ".join(self.card.forms),
-                hint=nearest(call.form, self.card.forms),
-            )
-        if call.adapter or call.options:
-            raise TrunklineError(
-                f"the trunk {self.card.id!r} takes neither adapters nor options",
-                found=call.adapter or str(dict(call.options)),
-            )
+        check_asked(self.card, call)
         found = run_all(lambda item: self._pooled(self._prepare(item)), call.items)
         return np.array(found, np.float32).reshape(len(found), self.card.dim)
 

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trunkline.engines import examples
+from trunkline.engines.asked import check_asked
 from trunkline.engines.batching import BUCKET, ROWS, TOKENS, Batch, batches, bucket_of
 from trunkline.engines.settings import Settings
 from trunkline.engines.threads import run_all
 from trunkline.engines.windows import Pieces, Window, windows
-from trunkline.errors import TrunklineError, nearest
 from trunkline.types import Call, EngineCard, Tokens
 
 _KEPT = 4_096  # texts whose ids wait for their turn
@@ -93,7 +93,7 @@ class TextEngine:
 
     def run(self, call: Call) -> Any:
         """Raises TrunklineError for a form, an adapter or options this trunk doesn't have."""
-        self._refuse_unknown(call)
+        check_asked(self.card, call)
         if call.form == "tokens":
             chunks = (call.items[at : at + _CHUNK] for at in range(0, len(call.items), _CHUNK))
             return [tokens for chunk in chunks for tokens in self._tokens(chunk)]
@@ -104,19 +104,6 @@ class TextEngine:
 
     def stream(self, call: Call) -> Iterator[Any]:
         yield self.run(call)
-
-    def _refuse_unknown(self, call: Call) -> None:
-        if call.form not in self.card.forms:
-            raise TrunklineError(
-                f"the trunk {self.card.id!r} has no form {call.form!r}",
-                wanted=" or ".join(self.card.forms),
-                hint=nearest(call.form, self.card.forms),
-            )
-        if call.adapter or call.options:
-            raise TrunklineError(
-                f"the trunk {self.card.id!r} takes neither adapters nor options",
-                found=call.adapter or str(dict(call.options)),
-            )
 
     def _cost_unkept(self, text: str) -> int:
         return self._padded(*self._tokenizer.encode([text]))
