@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trunkline.errors import MissingExtra
-from trunkline.inputs.blob import Blob, DataFile, read_blob
+from trunkline.inputs.blob import Blob, DataFile, read_blob, share_of_files
 from trunkline.inputs.kept import Kept
 from trunkline.types import Refused
 
@@ -81,8 +81,7 @@ class Audio:
 
     def guess(self, cells: Sequence[Any]) -> float:
         """High for files, paths and bytes that are sounds by their ends or first bytes."""
-        seen = [cell for cell in cells if cell is not None and cell != ""]
-        return 0.99 * sum(map(_looks_like, seen)) / len(seen) if seen else 0.0
+        return share_of_files(cells, self.name, SUFFIXES, _begins)
 
 
 class _LongError(ValueError):
@@ -132,15 +131,8 @@ def _check(file: Any) -> None:
         raise _LongError
 
 
-def _looks_like(cell: Any) -> bool:
-    if isinstance(cell, DataFile):
-        return cell.path.suffix.lower() in SUFFIXES
-    if isinstance(cell, str):
-        end = cell.rpartition(".")[2].lower() if len(cell) < 1_000 else ""
-        return f".{end}" in SUFFIXES or cell.startswith("data:audio/")
-    if not isinstance(cell, bytes):
-        return False
-    return cell.startswith((b"fLaC", b"OggS", b"ID3", b"\xff\xfb", b"\xff\xf3", b"\xff\xf2")) or cell[8:12] == b"WAVE"
+def _begins(content: bytes) -> bool:
+    return content.startswith((b"fLaC", b"OggS", b"ID3", b"\xff\xfb", b"\xff\xf3", b"\xff\xf2")) or content[8:12] == b"WAVE"
 
 
 def _short(error: Exception) -> str:

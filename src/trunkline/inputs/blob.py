@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,23 @@ def read_blob(raw: Any, kind: str, limit: int, wanted: str) -> Blob | Refused:
     if not raw:
         return Refused("missing", f"{wanted} is missing")
     return _too_long(len(raw), limit, wanted) if len(raw) > limit else Blob(digest(kind, raw), held=raw)
+
+
+def share_of_files(
+    cells: Sequence[Any], kind: str, suffixes: Container[str], begins: Callable[[bytes], bool]
+) -> float:
+    """How well cells fit a kind that files hold, 0..0.99: by the ends of their names, a data URL, or first bytes."""
+
+    def fits(cell: Any) -> bool:
+        if isinstance(cell, DataFile):
+            return cell.path.suffix.lower() in suffixes
+        if isinstance(cell, str):
+            end = cell.rpartition(".")[2].lower() if len(cell) < 1_000 else ""
+            return f".{end}" in suffixes or cell.startswith(f"data:{kind}/")
+        return isinstance(cell, bytes) and begins(cell)
+
+    seen = [cell for cell in cells if cell is not None and cell != ""]
+    return 0.99 * sum(map(fits, seen)) / len(seen) if seen else 0.0
 
 
 def _of_file(path: Path, kind: str, limit: int, wanted: str) -> Blob | Refused:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from trunkline.inputs.blob import Blob, DataFile, read_blob
+from trunkline.inputs.blob import Blob, DataFile, read_blob, share_of_files
 from trunkline.inputs.kept import Kept
 from trunkline.types import Refused
 
@@ -89,8 +89,7 @@ class Image:
 
     def guess(self, cells: Sequence[Any]) -> float:
         """High for files, paths and bytes that are pictures by their ends or first bytes."""
-        seen = [cell for cell in cells if cell is not None and cell != ""]
-        return 0.99 * sum(map(_looks_like, seen)) / len(seen) if seen else 0.0
+        return share_of_files(cells, self.name, SUFFIXES, _begins)
 
 
 class _LargeError(ValueError):
@@ -135,15 +134,8 @@ def _rgb(picture: Pixels) -> Pixels:
     return picture.convert("RGB")
 
 
-def _looks_like(cell: Any) -> bool:
-    if isinstance(cell, DataFile):
-        return cell.path.suffix.lower() in SUFFIXES
-    if isinstance(cell, str):
-        end = cell.rpartition(".")[2].lower() if len(cell) < 1_000 else ""
-        return f".{end}" in SUFFIXES or cell.startswith("data:image/")
-    if not isinstance(cell, bytes):
-        return False
-    return cell.startswith((b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"II*", b"MM\0*")) or cell[8:12] == b"WEBP"
+def _begins(content: bytes) -> bool:
+    return content.startswith((b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"II*", b"MM\0*")) or content[8:12] == b"WEBP"
 
 
 def _short(error: Exception) -> str:
