@@ -225,3 +225,15 @@ def _write_graph(folder: Path, shape: list[Any], pooled: bool) -> None:
     model = h.make_model(graph, opset_imports=[h.make_opsetid("", 17)], ir_version=9)
     (folder / "onnx").mkdir()
     (folder / "onnx" / "model.onnx").write_bytes(model.SerializeToString())
+
+
+def test_a_folder_can_be_learned_further(folder: Path) -> None:
+    torch = pytest.importorskip("torch")
+    from trunkline.networks.text_encoder import TextEncoder, padded
+    from trunkline.trunks.huggingface import HuggingFaceTrunk
+
+    trunk, texts = HuggingFaceTrunk(f"folder:{folder}"), ["one text", "and another one, which is longer"]
+    module = TextEncoder(trunk.parts()).eval()
+    with torch.no_grad():
+        found = module.vectors(*padded(module.tokens(texts))).numpy()
+    np.testing.assert_allclose(found, trunk.load().run(Call("trunk", texts)), atol=1e-5)

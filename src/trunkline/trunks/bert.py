@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trunkline.engines.openvino import OpenVinoSession
-from trunkline.engines.text import BatchEncoder
-from trunkline.trunks.bert_graph import POOLED, TOKENS
+from trunkline.engines.text import BatchEncoder, Tokenizer
+from trunkline.trunks.bert_graph import POOLED, TOKENS, BertShape, Weight
 from trunkline.trunks.tables import Table
 
 GRAPH, WORDS, POSITIONS = "graph.xml", "words.npy", "positions.npy"
+
+
+@dataclass(frozen=True)
+class BertParts:
+    """What a BERT-like trunk is made of, before any runtime: what learning goes on from.
+
+    weight: float32 arrays by their names in transformers' BertModel, all but the word, position and type embeddings.
+    words: the table of word embeddings. positions: float32 (tokens, hidden), position plus type. precision: of its graph.
+    """
+
+    shape: BertShape
+    weight: Weight
+    words: Table
+    positions: NDArray[np.float32]
+    tokenizer: Tokenizer
+    precision: str
 
 
 class BertEncoder(BatchEncoder):

