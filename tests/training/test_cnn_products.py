@@ -160,6 +160,18 @@ def test_what_it_can_not_do_it_says(inputs: dict[str, str]) -> None:
     assert "one column of kind image or audio" in found.message
 
 
+def test_pictures_may_start_from_a_body_learned_without_labels(cache: None, tmp_path: Path) -> None:
+    from trunkline.methods.pretrain_pictures import StartSettings, pretrain_pictures
+
+    known = examples("image")
+    start = pretrain_pictures([row["file"] for row in known.inputs], StartSettings(side=16, epochs=2), 0, tmp_path / "start")
+    scratch, begun = made("image", known), made("image", known, start=str(tmp_path / "start"))
+    assert start.pictures == len(known)
+    assert not np.array_equal(scratch.out_of_fold.values, begun.out_of_fold.values)
+    with pytest.raises(SpecError, match="only pictures"):
+        made("audio", examples("audio"), start=str(tmp_path / "start"))
+
+
 def test_a_wrong_setting_is_named() -> None:
     with pytest.raises(SpecError, match="side"):
         made("image", examples("image", n=30), side=4)

@@ -218,3 +218,21 @@ def test_missing_numbers_and_unseen_names_are_known_as_such() -> None:
     code = torch.tensor([[0]])
     assert not torch.equal(module(zero, code), module(absent, code))
     assert torch.isfinite(module(absent, torch.tensor([[-1]]))).all()
+
+
+def test_efficientnet_lite_gives_the_trunks_vectors() -> None:
+    """Of noise, prepared as the trunk would."""
+    from trunkline.engines.openvino import OpenVinoSession
+    from trunkline.networks.efficientnet_lite import EfficientNetLite
+    from trunkline.trunks.efficientnet import GRAPH, SIZE, EfficientNetLite0
+
+    trunk = EfficientNetLite0()
+    if refused := trunk.available():
+        pytest.skip(refused.message)
+    module = EfficientNetLite(2, trunk.weights()).train()
+    assert not any(part.training for part in module.modules() if isinstance(part, torch.nn.BatchNorm2d))
+    pixels = torch.randint(0, 256, (1, 3, SIZE, SIZE), generator=torch.Generator().manual_seed(0)).float()
+    (wanted,) = OpenVinoSession(trunk.prepare() / GRAPH, "f32").run([((pixels - module.middle) / module.spread).numpy()], [0])
+    with torch.no_grad():
+        found = torch.nn.functional.normalize(module.eval().places(pixels).mean((2, 3)), dim=1).numpy()
+    assert float((found * wanted).sum()) > 0.99999

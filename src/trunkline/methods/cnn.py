@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from msgspec import Meta
 from numpy.typing import NDArray
 
+from trunkline.errors import SpecError
 from trunkline.heads.onnx import Tensor
+from trunkline.inputs.image import Picture
 from trunkline.inputs.mels import log_mels
 from trunkline.methods.network import Index, Material, NetSettings, Network
 from trunkline.spec import Spec
@@ -17,17 +22,23 @@ from trunkline.types import Ask, Examples
 KINDS = ("image", "audio")
 
 
-class CnnSettings(NetSettings, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """side: pixels of the square that a picture is pressed into. seconds: of a sound's start that are heard.
+class PictureSettings(NetSettings, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """side: pixels of the square that a picture is pressed into.
 
     augment: light = pictures turned, shifted and scaled a little, sounds with noise; strong = also RandAugment's changes,
     or SpecAugment's. flip: half of the pictures left to right, for what has no left and right (no digits, no text).
     """
 
     side: Annotated[int, Meta(ge=8, le=512)] = 64
-    seconds: Annotated[float, Meta(gt=0, le=300)] = 10.0
     augment: Literal["none", "light", "strong"] = "light"
     flip: bool = False
+
+
+class CnnSettings(PictureSettings, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """seconds: of a sound's start that are heard. start: a folder that `trunkline pretrain` wrote, for pictures."""
+
+    seconds: Annotated[float, Meta(gt=0, le=300)] = 10.0
+    start: str = ""
 
 
 class Cnn(Network):
@@ -45,15 +56,32 @@ class Cnn(Network):
         ((column, kind),) = spec.inputs.items()
         values = [row[column] for row in examples.inputs]
         if kind == "image":
-            return _pictures(column, np.stack([value.pixels(settings.side) for value in values]), settings)
+            return _picture_cnn(column, values, settings)
+        if settings.start:
+            raise SpecError("only pictures have a start", where="method.settings.start", found=settings.start)
         return _sounds(column, [log_mels(value.samples(), settings.seconds) for value in values], settings)
 
 
-def _pictures(column: str, pixels: NDArray[np.uint8], settings: CnnSettings) -> Material:
+def _picture_cnn(column: str, values: Sequence[Picture], settings: CnnSettings) -> Material:
+    from trunkline.methods.pretrain_pictures import begin, read_start
+
+    folder = Path(settings.start)
+    origin = read_start(folder, settings.size, settings.activation or "relu").sha256 if settings.start else ""
+
     def build(outputs: int) -> Any:
         from trunkline.networks.cnn import ImageCnn
 
-        return ImageCnn(pixels.shape[1], outputs, **settings.told())
+        cnn = ImageCnn(3, outputs, **settings.told())
+        if origin:
+            begin(cnn, folder)
+        return cnn
+
+    return replace(pictures(column, values, settings, build), origin=origin)
+
+
+def pictures(column: str, values: Sequence[Picture], settings: PictureSettings, build: Callable[[int], Any]) -> Material:
+    """All pictures decoded in memory, 3 * side * side bytes each."""
+    pixels = np.stack([value.pixels(settings.side) for value in values])
 
     def inputs(rows: Index, rng: np.random.Generator | None) -> dict[str, Any]:
         import torch

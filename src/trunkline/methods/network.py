@@ -62,7 +62,8 @@ class Material:
     """Rows as a network takes them.
 
     build(outputs): a new network. inputs(rows, rng): torch tensors of these rows by the network's input names;
-    with rng they may be augmented. free: axes of any length. sizes: see `training.loop.Recipe`.
+    with rng they may be augmented. free: axes of any length. sizes: see `training.loop.Recipe`. origin: digest of the
+    weights that `build` starts from, "" = from scratch.
     """
 
     build: Callable[[int], Any]
@@ -73,6 +74,7 @@ class Material:
     scale: NDArray[np.float64]
     vocabulary: Vocabulary | None = None
     sizes: NDArray[np.int64] | None = None
+    origin: str = ""
 
 
 class Network:
@@ -142,7 +144,7 @@ class _Learning:
         self.spec, self.examples, self.settings, self.answers = spec, examples, settings, answers
         self.material, self.progress = material, progress
         rows = hashlib.sha256(b"".join(examples.keys) + examples.target.tobytes())
-        named = [spec.method.name, spec.seed, dict(spec.inputs), msgspec.to_builtins(settings), rows.hexdigest()]
+        named = [spec.method.name, spec.seed, dict(spec.inputs), msgspec.to_builtins(settings), rows.hexdigest(), material.origin]
         self.about = hashlib.sha256(json.dumps(named).encode()).hexdigest()
         self.folder = cache_folder() / "training" / f"{spec.name}-{self.about[:16]}"
 

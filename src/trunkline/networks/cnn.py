@@ -29,8 +29,11 @@ class ImageCnn(nn.Module):
         initialise(self, initial)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        x = self.body((pixels.to(self.out.weight.dtype) - 127.5) / 64)
-        return self.out(self.drop(x.mean((2, 3))))
+        return self.out(self.drop(self.places(pixels).mean((2, 3))))
+
+    def places(self, pixels: Tensor) -> Tensor:
+        """-> (n, width, places, places) of the last convolution: an eighth of height and width, rounded up."""
+        return self.body((pixels.to(self.out.weight.dtype) - 127.5) / 64)
 
 
 class Residual(nn.Module):

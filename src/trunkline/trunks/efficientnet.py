@@ -78,6 +78,10 @@ class EfficientNetLite0:
         session = OpenVinoSession(self.prepare() / GRAPH, "f32")
         return ImageEngine(self.card, prepare, lambda pixels: np.asarray(session.run([pixels])[0][0], np.float32))
 
+    def weights(self) -> dict[str, NDArray[np.float32]]:
+        """By the checkpoint's names, for learning on. Raises TrunkError."""
+        return read_checkpoint(verified(_file(), WEIGHTS_SHA256, PACKAGE))
+
 
 def prepare(picture: Picture) -> NDArray[np.float32]:
     """float32 (1, 3, SIZE, SIZE)."""
@@ -100,8 +104,7 @@ def _file() -> Path | None:
 def _convert(folder: Path) -> None:
     import openvino
 
-    weights = read_checkpoint(verified(_file(), WEIGHTS_SHA256, PACKAGE))
-    openvino.save_model(_Builder(weights).model(), folder / GRAPH, compress_to_fp16=False)
+    openvino.save_model(_Builder(EfficientNetLite0().weights()).model(), folder / GRAPH, compress_to_fp16=False)
 
 
 class _Builder:
