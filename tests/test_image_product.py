@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 from starlette.testclient import TestClient
+from tests.serve.live import live
 
+from trunkline import Client
 from trunkline.desk import Desk
 from trunkline.errors import DataError
 from trunkline.features import Features
@@ -81,6 +83,10 @@ def over_http(folder: Path, sent: bytes, scores: dict[str, float]) -> None:
     """The same answer, from base64 and from a data URL; a path on the server is no picture."""
     text = base64.b64encode(sent).decode()
     cells = [text, f"data:image/png;base64,{text}", str(folder / "new.png"), base64.b64encode(b"no picture").decode()]
+    (folder / "new.png").write_bytes(base64.b64decode(cells[0].rpartition(",")[2]))
+    with live(build(LiveCatalog(folder))) as host, Client(f"http://{host}") as real:
+        by_file = real.predict("plants", [{"image": folder / "new.png"}, {"image": (folder / "new.png").read_bytes()}], all_scores=True)
+        assert [dict(answer.scores) for answer in by_file] == [pytest.approx(scores)] * 2
     with TestClient(build(LiveCatalog(folder)), "http://127.0.0.1") as client:
         answered = client.post("/v1/products/plants/predict", json={"rows": [{"image": cell} for cell in cells]})
         first, second, path, other = answered.json()["answers"]
@@ -122,6 +128,15 @@ def test_a_text_and_a_picture_together_tell_what_neither_tells_alone(tmp_path: P
     with TestClient(build(LiveCatalog(tmp_path)), "http://127.0.0.1") as client:
         answer = client.post("/v1/products/both/predict", json={"rows": [row]}).json()["answers"][0]
         assert answer["label"] == "large leaf"
+        form = {"photo": ("leaf.png", base64.b64decode(row["photo"]), "image/png")}
+        sent = client.post("/v1/products/both/predict", files=form, data={"words": row["words"], "request_id": "r-7"})
+        assert (sent.json()["answers"], sent.headers["x-request-id"]) == ([answer], "r-7")
+        two = client.post("/v1/products/both/predict", files=[("photo", form["photo"])] * 2, data={"words": [row["words"], "?"]})
+        assert (two.json()["answers"][0], len(two.json()["answers"])) == (answer, 2)
+        swapped = client.post("/v1/products/both/predict", files={"words": form["photo"]}, data={"photo": "a leaf"})
+        assert swapped.json()["answers"][0]["error"] == "unreadable"
+        forms = client.get("/openapi.json").json()["paths"]["/v1/products/both/predict"]["post"]["requestBody"]["content"]
+        assert forms["multipart/form-data"]["schema"]["properties"]["photo"]["items"]["format"] == "binary"
         assert client.post("/v1/embeddings", json={"model": "both", "input": "a leaf"}).status_code == 200
         assert 'engine="trunk:efficientnet-lite0+trunk:hash"' in client.get("/metrics").text
 

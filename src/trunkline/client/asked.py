@@ -53,7 +53,7 @@ def matrix(row: Row, products: Sequence[str] | None) -> Asked[list[Answer]]:
 
 
 def lines(product: str, rows: Sequence[Row]) -> Asked[list[Answer]]:
-    content = b"".join(msgspec.json.encode(row) + b"\n" for row in rows)
+    content = b"".join(_JSON.encode(row) + b"\n" for row in rows)
     headers = {"content-type": "application/x-ndjson", "idempotency-key": _new_key()}
     return Asked("POST", _of(product), results.answer_lines, content, headers)
 
@@ -136,7 +136,17 @@ def _post(
     key: str | None = None,
 ) -> Asked[T]:
     headers = {"content-type": "application/json", "idempotency-key": key or _new_key()}
-    return Asked("POST", path, read, msgspec.json.encode(body), headers, params or {})
+    return Asked("POST", path, read, _JSON.encode(body), headers, params or {})
+
+
+def _of_file(value: Any) -> bytes:
+    """A path in a row stands for its file's bytes, which go in base64."""
+    if isinstance(value, Path):
+        return value.read_bytes()
+    raise RequestError("a cell can't be sent", found=type(value).__name__, wanted="text, a number, true, false, None, bytes or a Path")
+
+
+_JSON = msgspec.json.Encoder(enc_hook=_of_file)
 
 
 def _new_key() -> str:

@@ -29,7 +29,7 @@ import trunkline
 from trunkline.engines.threads import pool
 from trunkline.errors import RequestError, TrunklineError, nearest
 from trunkline.program import one
-from trunkline.serve import meters, wire
+from trunkline.serve import form, meters, wire
 from trunkline.serve.answer import TOP_SCORES, answering
 from trunkline.serve.auth import Auth, Keys
 from trunkline.serve.caller import ANYBODY, Caller
@@ -160,8 +160,7 @@ class Server:
 
     async def _predicted(self, name: str, body: bytes, request: Request) -> Response:
         top = top_scores(request)
-        parse = partial(wire.predict_request, body, self.limits.rows)
-        parsed = parse() if len(body) <= SMALL_BODY else await aside(parse)
+        parsed = await self._parsed(name, body, request)
         assert isinstance(parsed.rows, list)
         _note(request, parsed.request_id, rows=len(parsed.rows))
         route = self.route(name)
@@ -181,6 +180,12 @@ class Server:
         seconds = perf_counter() - began
         self.comparisons.after(route, served, rows, answers, seconds, request.state.request_id, again)
         return _json({**identity(served), "answers": answers}, spent)
+
+    async def _parsed(self, name: str, body: bytes, request: Request) -> wire.PredictRequest:
+        if form.wanted(request):
+            return await form.form_request(request, body, self.route(name).live.bundle.spec.inputs, self.limits.rows)
+        parse = partial(wire.predict_request, body, self.limits.rows)
+        return parse() if len(body) <= SMALL_BODY else await aside(parse)
 
     async def once(self, request: Request, body: bytes, answer: Callable[[], Awaitable[Response]]) -> Response:
         """A call that carries an Idempotency-Key is computed once, where there is a store to remember it."""

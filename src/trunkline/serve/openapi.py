@@ -10,6 +10,7 @@ from trunkline.serve.answer import predict
 from trunkline.serve.catalog import Catalog, Served
 from trunkline.serve.describe import input_schema
 from trunkline.serve.examples import example_row
+from trunkline.serve.form import MEDIA
 from trunkline.serve.limits import Limits
 from trunkline.serve.matrix import answering_matrix
 from trunkline.serve.openapi_jobs import job_paths
@@ -70,9 +71,23 @@ def _predict(served: Served, ask: Ask, limits: Limits) -> Json:
         _content(request | {"oneOf": [{"required": ["rows"]}, {"required": ["row"]}]}, {"rows": [row]}),
         _content(_answers(_answer(served)), answer),
     )
-    operation["requestBody"]["content"] |= lines
+    operation["requestBody"]["content"] |= lines | _form(served)
     operation["responses"]["200"]["content"] |= lines
     return operation
+
+
+def _form(served: Served) -> Json:
+    """Where a column is a file's bytes, as it is and not in base64."""
+    columns = input_schema(served)["properties"]
+    if not any(column.get("contentEncoding") == "base64" for column in columns.values()):
+        return {}
+    parts: Json = {}
+    for name, column in columns.items():
+        raw = column.get("contentEncoding") == "base64"
+        one = {"type": "string", "format": "binary", "description": "A file, as it is."} if raw else TEXT
+        parts[name] = {"type": "array", "items": one}
+    schema = {"type": "object", "properties": parts, "description": "A part a column; several times the same ones are several rows."}
+    return {MEDIA: {"schema": schema}}
 
 
 def _matrix(catalog: Catalog, ask: Ask) -> Json:

@@ -1,0 +1,85 @@
+"""Rows as a form: what parts become, and what is no form. Files reach a product in tests/test_image_product.py."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from starlette.requests import Request
+
+from trunkline.errors import RequestError
+from trunkline.serve.form import form_request, wanted
+from trunkline.serve.wire import PredictRequest, TooLargeError, WrongRequestError
+
+URL = "http://127.0.0.1/v1/products/photos/predict"
+
+
+def read(body: bytes, media: str, columns: tuple[str, ...] = ("image", "words"), most: int = 3) -> PredictRequest:
+    request = Request({"type": "http", "headers": [(b"content-type", media.encode())]})
+    assert wanted(request)
+    return asyncio.run(form_request(request, body, columns, most))
+
+
+def sent(files: list[tuple[str, Any]], data: dict[str, Any] | None = None) -> tuple[bytes, str]:
+    """As a real client writes it."""
+    made = httpx.Request("POST", URL, files=files, data=data)
+    return made.read(), made.headers["content-type"]
+
+
+@given(st.lists(st.tuples(st.binary(max_size=300), st.text(st.characters(exclude_categories=["Cs"]), max_size=50)), min_size=1, max_size=3))
+def test_a_part_is_a_cell_and_parts_of_one_name_are_rows(rows: list[tuple[bytes, str]]) -> None:
+    files = [("image", (f"{at}.jpg", content, "image/jpeg")) for at, (content, _) in enumerate(rows)]
+    found = read(*sent(files, {"words": [text for _, text in rows]}))
+    assert found.rows == [{"image": content, "words": text} for content, text in rows]
+
+
+def test_the_user_is_a_part_unless_a_column_has_that_name() -> None:
+    body = sent([("image", ("a.jpg", b"a"))], {"user": "anna", "request_id": "r-1"})
+    found = read(*body)
+    assert (found.rows, found.user, found.request_id) == ([{"image": b"a"}], "anna", "r-1")
+    found = read(*body, columns=("image", "user"))
+    assert (found.rows, found.user) == ([{"image": b"a", "user": "anna"}], None)
+
+
+@pytest.mark.parametrize(
+    ("body", "media", "told"),
+    [
+        (b"", "multipart/form-data", "boundary"),
+        (b"", "multipart/form-data; boundary=x", "breaks off"),
+        (b"--x--\r\n", "multipart/form-data; boundary=x", "no parts"),
+        (b"no form at all", "multipart/form-data; boundary=x", "breaks off"),
+        (b"no form at all --x--", "multipart/form-data; boundary=x", "can't be read"),
+        (b'--x\r\nContent-Disposition: form-data\r\n\r\nvalue\r\n--x--\r\n', "multipart/form-data; boundary=x", "can't be read"),
+    ],
+)
+def test_what_is_no_form_is_told(body: bytes, media: str, told: str) -> None:
+    with pytest.raises(WrongRequestError) as caught:
+        read(body, media)
+    assert told in str(caught.value)
+
+
+def test_a_form_that_breaks_off_has_no_last_row() -> None:
+    """Without its closing line nobody knows whether a file is whole."""
+    body, media = sent([("image", ("a.jpg", b"a" * 100))])
+    for cut in (60, 3, 4):
+        with pytest.raises(WrongRequestError, match="can't be read"):
+            read(body[:-cut], media)
+
+
+def test_parts_must_make_whole_rows_and_not_too_many() -> None:
+    two = [("image", ("a.jpg", b"a")), ("image", ("b.jpg", b"b"))]
+    with pytest.raises(WrongRequestError, match="whole rows") as caught:
+        read(*sent(two, {"words": "one"}))
+    assert caught.value.where == "words"
+    with pytest.raises(TooLargeError):
+        read(*sent([*two, *two]))
+
+
+def test_other_bodies_are_no_forms() -> None:
+    for media in (b"application/json", b"", b"multipart/mixed; boundary=x"):
+        assert not wanted(Request({"type": "http", "headers": [(b"content-type", media)]}))
+    assert issubclass(WrongRequestError, RequestError)
