@@ -15,7 +15,7 @@ from trunkline.data.checks import check_data, leaks, with_wrong_labels
 from trunkline.data.loaded import Loaded
 from trunkline.data.read import open_path, read_examples, read_rows
 from trunkline.desk import Desk
-from trunkline.engines.own import OwnNetwork
+from trunkline.engines.own import Owned
 from trunkline.errors import DataError
 from trunkline.files import folder_lock
 from trunkline.methods import METHODS
@@ -77,7 +77,7 @@ class Line:
     folder: Path
     desk: Desk
     progress: Progress = SILENT
-    networks: Mapping[str, OwnNetwork] = field(default_factory=dict)  # that only this product has
+    networks: Mapping[str, Owned] = field(default_factory=dict)  # that only this product has
     kept: Kept | None = None  # where the product's record is, if not beside it
 
     @property

@@ -282,7 +282,7 @@ class Candidate:
     head: Head
     out_of_fold: Prediction  # of all n training examples
     settings: Mapping[str, Any]  # what was chosen, JSON-ready
-    networks: Mapping[str, Any] = field(default_factory=dict)  # "own:net" -> the OwnNetwork that the head asks
+    networks: Mapping[str, Any] = field(default_factory=dict)  # "own:net" -> the `engines.own.Owned` that the head asks
 
 
 class Method(Protocol):

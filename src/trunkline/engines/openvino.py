@@ -70,10 +70,17 @@ class OpenVinoSession:
         for _ in range(width):
             self._requests.put(self._model.create_infer_request())
         self.inputs = [port.get_any_name() for port in self._model.inputs]
+        self.shapes = [tuple(axis.get_length() if axis.is_static else -1 for axis in port.partial_shape) for port in self._model.inputs]
 
-    def run(self, arrays: Sequence[NDArray[Any]], outputs: Sequence[int] = (0,)) -> list[NDArray[Any]]:
-        """Copies of the outputs asked for, by number; `arrays` in the order of `inputs`."""
-        shared = [self._tensor(np.ascontiguousarray(array), shared_memory=True) for array in arrays]
+    def tensors(self, arrays: Sequence[NDArray[Any]]) -> list[Any]:
+        """Inputs made ready once, for many runs: the arrays' own memory."""
+        return [self._tensor(np.ascontiguousarray(array), shared_memory=True) for array in arrays]
+
+    def run(
+        self, arrays: Sequence[NDArray[Any]], outputs: Sequence[int] = (0,), ready: Sequence[Any] = ()
+    ) -> list[NDArray[Any]]:
+        """Copies of the outputs asked for, by number; `arrays`, then `ready` (from `tensors`), in the order of `inputs`."""
+        shared = [*self.tensors(arrays), *ready]
         request = self._requests.get()
         try:
             for i, tensor in enumerate(shared):

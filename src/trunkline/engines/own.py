@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, Self
 
 import msgspec
 import numpy as np
@@ -26,7 +26,7 @@ from trunkline.engines.settings import Settings
 from trunkline.errors import BundleError
 from trunkline.files import digest_file
 from trunkline.inputs.tensors import TENSORS, Tensors
-from trunkline.types import Call, EngineCard, Refused
+from trunkline.types import Call, EngineCard, Refused, Trunk
 
 NET = "net"  # the name of a product's only network: its head asks "own:net"
 OUTPUTS = "outputs"  # the form
@@ -35,6 +35,24 @@ MODEL, RECORD = "model.onnx", "engine.json"
 TOGETHER = 16  # rows of one run, at most
 PROBES = 48  # rows by which `rows_together` judges
 _ZIPMAP = "export it as a tensor; with skl2onnx: options={'zipmap': False}"
+
+
+class Owned(Trunk, Protocol):
+    """The files of an engine that only one product has, in its bundle below own/<name>/; `load` opens them."""
+
+    @property
+    def size_bytes(self) -> int:
+        """Of the files on disk."""
+        ...
+
+    @classmethod
+    def opened(cls, folder: Path, digests: Mapping[str, str]) -> Self:
+        """From the bundle's folder, digests: sha256 by file name; nothing is loaded. Raises BundleError."""
+        ...
+
+    def packed(self, call: Call) -> dict[str, bytes]:
+        """Its files by their names below own/<name>/. call: rows as its head asks them."""
+        ...
 
 
 class Measured(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -50,7 +68,7 @@ class Measured(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class OwnNetwork:
-    """A network's files; `load` opens them. A `types.Trunk` in all but name.
+    """A network's files: an `Owned`.
 
     model: the .onnx file; its external data must lie below its folder. digests: sha256 of the files by the
     names that `files` gives them, where they are known. Raises BundleError for an unsafe file (`check_onnx`).
@@ -67,6 +85,16 @@ class OwnNetwork:
         self.files = {MODEL: model, **data}
         known = digests or {}
         self._digests = {name: known.get(name) or digest_file(path) for name, path in self.files.items()}
+
+    @classmethod
+    def opened(cls, folder: Path, digests: Mapping[str, str]) -> Self:
+        """From a bundle's folder of it; nothing is loaded. Raises BundleError."""
+        return cls(folder / MODEL, _measured(folder / RECORD), digests)
+
+    def packed(self, call: Call) -> dict[str, bytes]:
+        """The call's rows measure how many may go together here."""
+        record = msgspec.json.encode(Measured(self.load().rows_together(call), _runtime(), kind()))
+        return {**{name: path.read_bytes() for name, path in self.files.items()}, RECORD: record}
 
     @property
     def size_bytes(self) -> int:
@@ -193,27 +221,6 @@ class OwnEngine:
                 "that output is no tensor", where=chosen, found=outputs[chosen].type, hint=_ZIPMAP
             )
         return chosen
-
-
-def packed(network: OwnNetwork, call: Call) -> dict[str, bytes]:
-    """The files of a bundle that hold the network. The call's rows measure how many may go together here."""
-    together = network.load().rows_together(call)
-    record = msgspec.json.encode(Measured(together, _runtime(), kind()))
-    files = {name: path.read_bytes() for name, path in network.files.items()}
-    return {f"{HOME}/{NET}/{name}": content for name, content in {**files, RECORD: record}.items()}
-
-
-def bundled(folder: Path, digests: Mapping[str, str]) -> dict[str, OwnNetwork]:
-    """Name -> network, of a bundle's files (name -> sha256). Nothing is loaded. Raises BundleError."""
-    found = {}
-    for record in digests:
-        home, _, rest = record.partition("/")
-        name, _, file = rest.partition("/")
-        if (home, file) == (HOME, RECORD):
-            own = f"{HOME}/{name}/"
-            known = {inside.removeprefix(own): digest for inside, digest in digests.items() if inside.startswith(own)}
-            found[name] = OwnNetwork(folder / own / MODEL, _measured(folder / record), known)
-    return found
 
 
 def _measured(path: Path) -> Measured:

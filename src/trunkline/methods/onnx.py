@@ -13,7 +13,7 @@ import numpy as np
 from msgspec import Meta, Struct
 
 from trunkline.columns import NUMERIC_KINDS, TABLE_KINDS
-from trunkline.engines.own import HOME, NET, PROBES, OwnNetwork, packed
+from trunkline.engines.own import HOME, NET, PROBES, Owned, OwnNetwork
 from trunkline.errors import SpecError, nearest
 from trunkline.files import safe_below
 from trunkline.heads.onnx import OnnxHead, Reading, Tensor
@@ -22,6 +22,7 @@ from trunkline.methods.settings import read_settings
 from trunkline.program import one
 from trunkline.spec import Spec
 from trunkline.spec.model import trunk_of
+from trunkline.trunks.owned import packed
 from trunkline.types import Ask, Call, Candidate, Examples, Finding, Folds, Head, Outputs, Refused
 
 
@@ -91,7 +92,7 @@ def own_networks(spec: Spec, folder: Path) -> dict[str, OwnNetwork]:
     return {f"{HOME}:{NET}": OwnNetwork(path)}
 
 
-def network_files(networks: Mapping[str, OwnNetwork], head: Head, rows: Examples, ask: Ask) -> dict[str, bytes]:
+def network_files(networks: Mapping[str, Owned], head: Head, rows: Examples, ask: Ask) -> dict[str, bytes]:
     """The bundle's files of the networks that a head asks, by name."""
     asked: dict[str, Call] = {}
 

@@ -76,8 +76,8 @@ def prove(bundle: Bundle, task: Task, ask: Ask, own: Own) -> None:
     """Verify and replay; a bundle that is slower here than its gate allows is only named in the log, since
     the machine may be busy. Raises BundleError."""
     bundle.verify()
-    if any(name.endswith(".onnx") for name in bundle.manifest.files):
-        own(bundle.engines)
+    if engines := bundle.engines:
+        own(engines)
     times = replay(bundle, task, ask)
     if too_slow := slower_than_gate(bundle.spec.gate.rules, times):
         fields = {"product": bundle.name, "version": bundle.version, "found": too_slow}

@@ -18,6 +18,10 @@ Weight = Callable[[str], NDArray[np.float32]]  # by its name in transformers' Be
 Node = Any
 
 POOLED, TOKENS = 0, 1  # numbers of the outputs
+LINEARS = (
+    "attention.self.query", "attention.self.key", "attention.self.value", "attention.output.dense",
+    "intermediate.dense", "output.dense",
+)  # fmt: skip
 _FAR = -1e9  # added to the scores of padding
 
 
@@ -44,23 +48,43 @@ class BertShape:
     dense: tuple[Dense, ...] = ()
 
 
-def build(shape: BertShape, weight: Weight, precision: str, path: Path) -> None:
-    """Write the graph to `path` (.xml and .bin). precision: a key of engines.openvino.PRECISIONS.
-
-    Inputs: embeds float32 (rows, tokens, hidden), mask float32 (rows, tokens), 1 = a token.
-    Outputs: pooled float32 (rows, dim), tokens float32 (rows, tokens, hidden).
-    """
+def build(shape: BertShape, weight: Weight, precision: str, path: Path, adapters: bool = False) -> None:
+    """Write the graph to `path` (.xml and .bin); see `graph`."""
     import openvino
 
-    openvino.save_model(_Builder(shape, weight, precision).model(), path, compress_to_fp16=False)
+    openvino.save_model(graph(shape, weight, precision, adapters), path, compress_to_fp16=False)
+
+
+def graph(shape: BertShape, weight: Weight, precision: str, adapters: bool = False) -> Any:
+    """An openvino.Model. precision: a key of engines.openvino.PRECISIONS.
+
+    Inputs: embeds float32 (rows, tokens, hidden), mask float32 (rows, tokens), 1 = a token; with `adapters`, for each
+    layer of `linears` in order A float16 (r, in) and B float16 (out, r), of any rank r: the layer then gives
+    W x + b + B A x (LoRA; Hu et al. 2021, https://arxiv.org/abs/2106.09685).
+    Outputs: pooled float32 (rows, dim), tokens float32 (rows, tokens, hidden).
+    """
+    return _Builder(shape, weight, precision, adapters).model()
+
+
+def linears(shape: BertShape) -> list[str]:
+    """Names of the graph's linear layers, in its order."""
+    return [f"encoder.layer.{layer}.{part}" for layer in range(shape.layers) for part in LINEARS]
+
+
+def whole_numbers(weight: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+    """A matrix (out, in) as int8, with a scale for each output: float32 (out, 1)."""
+    scale = np.abs(weight).max(axis=1, keepdims=True).astype(np.float32) / np.float32(127)
+    scale[scale == 0] = 1
+    return np.clip(np.rint(weight / scale), -127, 127).astype(np.int8), scale
 
 
 class _Builder:
-    def __init__(self, shape: BertShape, weight: Weight, precision: str) -> None:
+    def __init__(self, shape: BertShape, weight: Weight, precision: str, adapters: bool = False) -> None:
         from openvino import opset13
 
         self.shape, self.weight, self.op = shape, weight, opset13
-        self.int8 = precision.startswith("w8")
+        self.int8, self.adapters = precision.startswith("w8"), adapters
+        self.low: dict[str, list[Node]] = {}  # A and B of each layer
 
     def model(self) -> Any:
         import openvino as ov
@@ -77,7 +101,8 @@ class _Builder:
             result = self.op.result(node)
             result.output(0).tensor.set_names({name})
             outputs.append(result)
-        return ov.Model(outputs, [embeds, mask], "encoder")
+        low = [node for name in linears(self.shape) for node in self.low.get(name, [])]
+        return ov.Model(outputs, [embeds, mask, *low], "encoder")
 
     def layer(self, state: Node, far: Node, name: str) -> Node:
         mixed = self.linear(self.attention(state, far, name), f"{name}attention.output.dense")
@@ -108,18 +133,31 @@ class _Builder:
         return self.op.gelu(node, "TANH" if self.shape.activation != "gelu" else "ERF")
 
     def linear(self, node: Node, name: str) -> Node:
-        product = self.op.matmul(node, self.matrix(self.weight(f"{name}.weight")), False, True)
+        weight = self.weight(f"{name}.weight")
+        product = self.op.matmul(node, self.matrix(weight), False, True)
+        if self.adapters:
+            product = self.op.add(product, self.lowered(node, name, *weight.shape))
         return self.op.add(product, self.real(self.weight(f"{name}.bias")))
+
+    def lowered(self, node: Node, name: str, outputs: int, inputs: int) -> Node:
+        """B A x. Both go in as float16, half the memory of every adapter."""
+        import openvino as ov
+
+        self.low[name] = []
+        for part, shape in (("A", [-1, inputs]), ("B", [outputs, -1])):
+            factor = self.op.parameter(ov.PartialShape(shape), ov.Type.f16)
+            factor.output(0).tensor.set_names({f"{name}.{part}"})
+            self.low[name].append(factor)
+            node = self.op.matmul(node, self.op.convert(factor, ov.Type.f32), False, True)
+        return node
 
     def matrix(self, weight: NDArray[np.float32]) -> Node:
         """(out, in) as a constant; int8 with a scale per output channel where precision says so."""
         if not self.int8:
             return self.real(weight)
-        scale = np.abs(weight).max(axis=1, keepdims=True).astype(np.float32) / np.float32(127)
-        scale[scale == 0] = 1
-        whole = np.clip(np.rint(weight / scale), -127, 127).astype(np.int8)
         import openvino
 
+        whole, scale = whole_numbers(weight)
         return self.op.multiply(
             self.op.convert(self.op.constant(whole), openvino.Type.f32), self.real(scale)
         )

@@ -13,10 +13,11 @@ from typing import ClassVar
 
 import numpy as np
 
+from trunkline.engines.openvino import OpenVinoSession
 from trunkline.engines.processor import groups_of_int8, need_groups_of_int8
 from trunkline.engines.text import TextEngine
 from trunkline.errors import TrunkError
-from trunkline.trunks.bert import GRAPH, POSITIONS, WORDS, BertEncoder, BertParts
+from trunkline.trunks.bert import GRAPH, POSITIONS, WORDS, BertEncoder, BertParts, Front, front
 from trunkline.trunks.bert_graph import BertShape, build
 from trunkline.trunks.cache import fingerprint, is_prepared, package_file, prepared, verified
 from trunkline.trunks.e5s1 import BLOCK_BYTES, E5File
@@ -92,20 +93,23 @@ class E5Small:
             need_groups_of_int8(self.name)
         folder = self.prepare()
         with ThreadPoolExecutor(1) as aside:  # the tokenizer loads while the graph is compiled
-            tokenizer = aside.submit(self._tokenizer, folder)
-            encoder = BertEncoder(folder, BlockTable(folder / WORDS), self.precision)
-            engine = TextEngine(self.card, tokenizer.result(), encoder)
+            coming = aside.submit(self._front, folder)
+            session = OpenVinoSession(folder / GRAPH, self.precision)
+            before = coming.result()
+        engine = TextEngine(self.card, before.tokenizer, BertEncoder(before, session))
         agrees(engine)
         return engine
 
     def parts(self) -> BertParts:
         """For learning on. Raises TrunkError."""
-        folder, file = self.prepare(), E5File(self._file())
-        words, positions = BlockTable(folder / WORDS), np.load(folder / POSITIONS, allow_pickle=False)
-        return BertParts(_shape(file), file.weight, words, positions, self._tokenizer(folder), self.precision)
+        file, before = E5File(self._file()), self.front()
+        return BertParts(_shape(file), file.weight, before.words, before.positions, before.tokenizer, self.precision)
 
-    def _tokenizer(self, folder: Path) -> SentencePiece:
-        return SentencePiece(folder, PREFIX, self.card.max_tokens)
+    def front(self) -> Front:
+        return self._front(self.prepare())
+
+    def _front(self, folder: Path) -> Front:
+        return front(self.card.fingerprint, folder, lambda: SentencePiece(folder, PREFIX, self.card.max_tokens), BlockTable)
 
     @staticmethod
     def _file() -> Path:

@@ -15,10 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trunkline.engines.onnx_check import check_onnx
-from trunkline.engines.text import Encoder, TextEngine
+from trunkline.engines.openvino import OpenVinoSession
+from trunkline.engines.text import TextEngine
 from trunkline.errors import TrunkError, TrunklineError
 from trunkline.files import digest_file
-from trunkline.trunks.bert import GRAPH, POSITIONS, WORDS, BertEncoder, BertParts
+from trunkline.trunks.bert import GRAPH, POSITIONS, WORDS, BertEncoder, BertParts, Front, front
 from trunkline.trunks.bert_graph import BertShape, Dense, Weight, build
 from trunkline.trunks.cache import fingerprint, prepared
 from trunkline.trunks.hub_files import MODEL_TYPES, Described, describe, load_weights, locate, offset
@@ -95,24 +96,27 @@ class HuggingFaceTrunk:
 
     def load(self) -> TextEngine:
         folder, found = self.prepare(), self.described
-        tokenizer = self._tokenizer(folder)
         if self.road == "bert":
-            encoder: Encoder = BertEncoder(folder, DenseTable(folder / WORDS), "f32")
-        else:
-            encoder = OnnxEncoder(folder / "model.onnx", found.pooling, _dense(found), found.normalize)
-        return TextEngine(self.card, tokenizer, encoder)
+            before = self.front()
+            session = OpenVinoSession(folder / GRAPH, "f32")
+            return TextEngine(self.card, before.tokenizer, BertEncoder(before, session))
+        encoder = OnnxEncoder(folder / "model.onnx", found.pooling, _dense(found), found.normalize)
+        return TextEngine(self.card, self._tokenizer(folder), encoder)
 
     def parts(self) -> BertParts:
         """For learning on. Raises TrunkError where the encoder is not of BERT's family."""
+        before, (shape, weight) = self.front(), _opened(self.described, self._weights)
+        return BertParts(shape, weight, before.words, before.positions, before.tokenizer, "f32")
+
+    def front(self) -> Front:
         if self.road != "bert":
             raise TrunkError(
                 "this encoder's weights can't be learned further", where=self.name,
                 found=f"model_type {self.described.config.get('model_type')}, served by {self.road}",
                 wanted=f"{' | '.join(sorted(MODEL_TYPES))} with model.safetensors and no onnx/model.onnx",
             )  # fmt: skip
-        folder, (shape, weight) = self.prepare(), _opened(self.described, self._weights)
-        words, positions = DenseTable(folder / WORDS), np.load(folder / POSITIONS, allow_pickle=False)
-        return BertParts(shape, weight, words, positions, self._tokenizer(folder), "f32")
+        folder = self.prepare()
+        return front(self.card.fingerprint, folder, lambda: self._tokenizer(folder), DenseTable)
 
     def _tokenizer(self, folder: Path) -> TokenizerJson:
         return TokenizerJson(folder / "tokenizer.json", self.described.prefix, self.described.max_tokens)

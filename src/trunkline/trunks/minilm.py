@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from trunkline.engines.openvino import OpenVinoSession
 from trunkline.engines.processor import groups_of_int8, need_groups_of_int8
 from trunkline.engines.text import TextEngine
-from trunkline.trunks.bert import GRAPH, POSITIONS, WORDS, BertEncoder, BertParts
+from trunkline.trunks.bert import GRAPH, POSITIONS, WORDS, BertEncoder, BertParts, Front, front
 from trunkline.trunks.bert_graph import BertShape, build
 from trunkline.trunks.cache import fingerprint, is_prepared, package_file, prepared, verified
 from trunkline.trunks.probe import agrees
@@ -70,17 +71,20 @@ class MiniLM:
 
     def load(self) -> TextEngine:
         need_groups_of_int8(self.card.id)
-        folder = self.prepare()
-        encoder = BertEncoder(folder, DenseTable(folder / WORDS), PRECISION)
-        engine = TextEngine(self.card, _tokenizer(folder), encoder)
+        before = self.front()
+        session = OpenVinoSession(self.prepare() / GRAPH, PRECISION)
+        engine = TextEngine(self.card, before.tokenizer, BertEncoder(before, session))
         agrees(engine)
         return engine
 
     def parts(self) -> BertParts:
         """For learning on. Raises TrunkError."""
-        folder, weights = self.prepare(), _weights()
-        words, positions = DenseTable(folder / WORDS), np.load(folder / POSITIONS, allow_pickle=False)
-        return BertParts(SHAPE, weights.__getitem__, words, positions, _tokenizer(folder), PRECISION)
+        weights, before = _weights(), self.front()
+        return BertParts(SHAPE, weights.__getitem__, before.words, before.positions, before.tokenizer, PRECISION)
+
+    def front(self) -> Front:
+        folder = self.prepare()
+        return front(self.card.fingerprint, folder, lambda: TokenizerJson(folder / "tokenizer.json", "", MAX_TOKENS), DenseTable)
 
 
 def _file(name: str) -> Path | None:
@@ -91,10 +95,6 @@ def _weights() -> dict[str, NDArray[np.float32]]:
     from safetensors.numpy import load_file
 
     return load_file(verified(_file("model.safetensors"), WEIGHTS_SHA256, PACKAGE))
-
-
-def _tokenizer(folder: Path) -> TokenizerJson:
-    return TokenizerJson(folder / "tokenizer.json", "", MAX_TOKENS)
 
 
 def _convert(folder: Path) -> None:

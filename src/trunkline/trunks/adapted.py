@@ -1,0 +1,210 @@
+"""A trunk that a product adapted, as an engine of that product: only what changed is its own.
+
+By LoRA it has two small matrices for each linear layer, and runs on a graph of the trunk that takes them as inputs:
+one graph in memory for all of them. By full fine-tuning it has a graph of its own. Tokenizer, words and positions are
+the trunk's either way. Its name is its content, "own:<digest>", as other networks of products have it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, Self, cast
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from trunkline.engines.openvino import OpenVinoSession
+from trunkline.engines.own import HOME
+from trunkline.engines.text import TextEngine
+from trunkline.errors import BundleError, TrunklineError
+from trunkline.files import digest_file, write_atomic
+from trunkline.trunks import find
+from trunkline.trunks.bert import GRAPH, BertEncoder, BertParts, BertTrunk
+from trunkline.trunks.bert_graph import build, graph, linears, whole_numbers
+from trunkline.trunks.cache import prepared
+from trunkline.trunks.shared import Shared
+from trunkline.types import Arrays, Call, EngineCard, Refused
+
+WEIGHTS, RECORD = "weights.safetensors", "adapted.json"  # below own/<name>/ in a bundle
+SCALE = ".scale"  # behind the name of an int8 matrix: float32 (out, 1)
+RECIPE = 1  # raise it when the graph with adapters changes
+
+_GRAPHS: Shared[OpenVinoSession] = Shared()  # with adapters, by the trunk's fingerprint
+
+
+class Adaptation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """adapted.json: which trunk, and what was done to it."""
+
+    base: str  # its name: "e5-small", "folder:<path>"
+    fingerprint: str  # its own
+    kind: Literal["lora", "full"]
+    format: Literal[1] = 1
+
+
+class Adapted:
+    """An adapted trunk's files; `load` opens them. An `engines.own.Owned`.
+
+    weights: safetensors. lora: "<layer>.A" float16 (r, in) and "<layer>.B" float16 (out, r) of every linear layer, scale
+    and all. full: the tensors that changed, by their names in transformers' BertModel. digest: of the file, if known.
+    """
+
+    def __init__(self, about: Adaptation, weights: Path, digest: str | None = None) -> None:
+        self.about, self.weights, self._digest = about, weights, digest or digest_file(weights)
+
+    @classmethod
+    def opened(cls, folder: Path, digests: Mapping[str, str]) -> Self:
+        """From a bundle's folder of it; nothing is loaded. Raises BundleError."""
+        try:
+            about = msgspec.json.decode((folder / RECORD).read_bytes(), type=Adaptation)
+        except msgspec.DecodeError as error:
+            raise BundleError("an adapted trunk's record can't be read", where=str(folder / RECORD), found=str(error)) from None
+        return cls(about, folder / WEIGHTS, digests.get(WEIGHTS))
+
+    @property
+    def size_bytes(self) -> int:
+        return self.weights.stat().st_size
+
+    @cached_property
+    def base(self) -> BertTrunk:
+        """Raises TrunklineError for one that isn't known."""
+        return cast(BertTrunk, find(self.about.base))
+
+    @cached_property
+    def card(self) -> EngineCard:
+        content = _digest(self._digest, self.about.fingerprint, self.about.kind)
+        return replace(
+            self.base.card, id=f"{HOME}:{content[:16]}", licence="the product's own", source=f"{self.about.base}, adapted",
+            fingerprint=_digest(content, f"{self.about.kind}/{RECIPE}"),
+        )  # fmt: skip
+
+    def available(self) -> Refused | None:
+        return self.base.available()
+
+    def packed(self, call: Call) -> dict[str, bytes]:
+        return {RECORD: msgspec.json.encode(self.about), WEIGHTS: self.weights.read_bytes()}
+
+    def load(self) -> TextEngine:
+        """Raises BundleError for another trunk than it was adapted from, or weights that don't fit it."""
+        from safetensors import SafetensorError
+        from safetensors.numpy import load_file
+
+        self._check_base()
+        if digest_file(self.weights) != self._digest:
+            raise BundleError("an adapted trunk's file was changed after it was checked", where=str(self.weights))
+        try:
+            arrays = load_file(self.weights)
+        except SafetensorError as error:
+            raise BundleError("an adapted trunk's weights can't be read", where=str(self.weights), found=str(error)) from None
+        before = self.base.front()
+        if self.about.kind == "lora":
+            session = _GRAPHS.get(self.about.fingerprint, lambda: _with_adapters(self.base))
+            encoder = BertEncoder(before, session, self._factors(arrays, session))
+        else:
+            encoder = BertEncoder(before, self._own_graph(arrays))
+        return TextEngine(self.card, before.tokenizer, encoder)
+
+    def _check_base(self) -> None:
+        found = self.base.card
+        if found.fingerprint != self.about.fingerprint:
+            raise BundleError(
+                f"this was adapted from another {self.about.base!r} than this machine has",
+                where=str(self.weights), found=f"fingerprint {found.fingerprint[:12]}", wanted=self.about.fingerprint[:12],
+                hint="train the product again here, or install the Trunkline that trained it",
+            )  # fmt: skip
+
+    def _factors(self, arrays: Arrays, session: OpenVinoSession) -> list[NDArray[np.float16]]:
+        """A and B of every layer, in the order of the graph's inputs."""
+        shapes = session.shapes[2:]
+        rank = {array.shape[0] for name, array in arrays.items() if name.endswith(".A")}
+        if set(arrays) != set(session.inputs[2:]) or len(rank) != 1 or 0 in rank:
+            raise self._unfit(f"{len(arrays)} matrices of ranks {sorted(rank)}", f"A and B of {len(shapes) // 2} layers, of one rank")
+        (width,) = rank
+        for name, shape in zip(session.inputs[2:], shapes, strict=True):
+            wanted = tuple(width if axis < 0 else axis for axis in shape)
+            if arrays[name].shape != wanted or arrays[name].dtype != np.float16:
+                raise self._unfit(f"{name} {arrays[name].dtype} {arrays[name].shape}", f"float16 {wanted}")
+        return [arrays[name] for name in session.inputs[2:]]
+
+    def _own_graph(self, arrays: Arrays) -> OpenVinoSession:
+        parts = self.base.parts()
+        own = widened(arrays)
+        for name, array in own.items():
+            if array.shape != _shape(parts, name):
+                raise self._unfit(f"{name} {array.shape}", f"{_shape(parts, name)}")
+        made = graph(parts.shape, lambda name: own[name] if name in own else parts.weight(name), parts.precision)
+        return OpenVinoSession(made, parts.precision)
+
+    def _unfit(self, found: str, wanted: str) -> BundleError:
+        return BundleError("an adapted trunk's weights don't fit its trunk", where=str(self.weights), found=found, wanted=wanted)
+
+
+def adapted(base: str, kind: Literal["lora", "full"], arrays: Mapping[str, NDArray[Any]], folder: Path) -> Adapted:
+    """What was learned on the trunk `base`, written to `folder` under the digest of its content.
+
+    arrays: as `Adapted` says; float32 for `full`, which is stored as small as the trunk's precision allows. Raises
+    TrunklineError for a trunk that can't be adapted.
+    """
+    from safetensors.numpy import save
+
+    trunk = cast(BertTrunk, find(base))
+    stored = {name: np.asarray(array, np.float16) for name, array in arrays.items()}
+    if kind == "full":
+        stored = changed(trunk.parts(), arrays)
+    content = save({name: np.ascontiguousarray(array) for name, array in sorted(stored.items())})
+    digest = hashlib.sha256(content).hexdigest()
+    folder.mkdir(parents=True, exist_ok=True)
+    place = folder / f"{digest[:16]}.safetensors"
+    write_atomic(place, content)
+    return Adapted(Adaptation(base, trunk.card.fingerprint, kind), place, digest)
+
+
+def changed(parts: BertParts, arrays: Mapping[str, NDArray[Any]]) -> Arrays:
+    """The arrays that differ from the trunk's: its int8 matrices again as int8, with a scale for each output, other
+    matrices float16, vectors float32."""
+    found: Arrays = {}
+    layers = {f"{name}.weight" for name in linears(parts.shape)}
+    for name, array in arrays.items():
+        if np.array_equal(array, parts.weight(name).reshape(array.shape)):
+            continue
+        if name in layers and parts.precision.startswith("w8"):
+            found[name], found[name + SCALE] = whole_numbers(np.asarray(array, np.float32))
+        else:
+            found[name] = np.asarray(array, np.float16 if name in layers else np.float32)
+    return found
+
+
+def widened(arrays: Arrays) -> Arrays:
+    """float32 again, by name, of what `changed` gave."""
+    return {
+        name: array.astype(np.float32) * arrays[name + SCALE] if name + SCALE in arrays else array.astype(np.float32)
+        for name, array in arrays.items()
+        if not name.endswith(SCALE)
+    }
+
+
+def _with_adapters(base: BertTrunk) -> OpenVinoSession:
+    """The trunk's graph that takes adapters: built once on a machine, compiled once in a process."""
+
+    def convert(folder: Path) -> None:
+        parts = base.parts()
+        build(parts.shape, parts.weight, parts.precision, folder / GRAPH, adapters=True)
+
+    folder = prepared(f"{base.card.id}-adapters", _digest(base.card.fingerprint, str(RECIPE)), convert)
+    return OpenVinoSession(folder / GRAPH, base.card.precision)
+
+
+def _shape(parts: BertParts, name: str) -> tuple[int, ...]:
+    """() for a name that the trunk doesn't have."""
+    try:
+        return parts.weight(name).shape
+    except (KeyError, TrunklineError):
+        return ()
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
