@@ -16,7 +16,7 @@ from typing import Any
 from benchmarks.record import record
 from benchmarks.text_accuracy import DATA
 
-from trunkline.data.read import open_path, targets
+from trunkline.data.read import arrange_of, open_path, targets
 from trunkline.data.rows import gather
 from trunkline.desk import Desk
 from trunkline.methods.token_linear import TokenLinear
@@ -24,7 +24,7 @@ from trunkline.program import one
 from trunkline.proof.intervals import estimate
 from trunkline.spec import Spec, parse_spec
 from trunkline.tasks.tag import Tag
-from trunkline.types import Call, Estimate, Examples
+from trunkline.types import Call, Estimate, Examples, Task
 
 SETS: dict[str, dict[str, Any]] = {
     "resume_ner": {"label": "tags", "inputs": {"tokens": "text"}},
@@ -54,8 +54,8 @@ def measure(name: str, keys: dict[str, Any], desk: Desk) -> dict[str, Any]:
     return row
 
 
-def loaded(spec: Spec, task: Tag, path: Path, labels: Sequence[str] | None) -> Examples:
-    rows = gather(spec, open_path(path), path.stem, task.arrange)
+def loaded(spec: Spec, task: Task, path: Path, labels: Sequence[str] | None) -> Examples:
+    rows = gather(spec, open_path(path), path.stem, arrange_of(task))
     return rows.examples(*targets(spec, task, rows, labels))
 
 

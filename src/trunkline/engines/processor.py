@@ -25,6 +25,11 @@ def kind() -> str:
     return hashlib.sha256("\0".join([platform.machine(), *sorted(flags())]).encode()).hexdigest()[:16]
 
 
+def multiplies_bf16() -> bool:
+    """Has it AMX for bfloat16? Fine-tuning e5-small takes 0.6 of the time with it (30.5 rows/s for 18.7)."""
+    return "amx_bf16" in flags()
+
+
 @cache
 def _first_core() -> dict[str, str]:
     try:

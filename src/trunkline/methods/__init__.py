@@ -20,6 +20,8 @@ METHODS: Door[type[Method]] = Door(
         "cnn1d": "trunkline.methods.text_networks:Cnn1d",
         "transformer": "trunkline.methods.text_networks:Transformer",
         "cnn": "trunkline.methods.cnn:Cnn",
+        "finetune": "trunkline.methods.adapt:Finetune",
+        "lora": "trunkline.methods.adapt:Lora",
         "onnx": "trunkline.methods.onnx:Onnx",
         "token_linear": "trunkline.methods.token_linear:TokenLinear",
         "span_linear": "trunkline.methods.span_linear:SpanLinear",

@@ -15,7 +15,8 @@ from trunkline.errors import SpecError
 from trunkline.heads.onnx import Tensor
 from trunkline.inputs.image import Picture
 from trunkline.inputs.mels import log_mels
-from trunkline.methods.network import Index, Material, NetSettings, Network
+from trunkline.methods.learning import Index, Material
+from trunkline.methods.network import NetSettings, Network
 from trunkline.spec import Spec
 from trunkline.types import Ask, Examples
 

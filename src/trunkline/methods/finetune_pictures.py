@@ -8,7 +8,8 @@ from typing import Annotated, Any, ClassVar
 from msgspec import Meta
 
 from trunkline.methods.cnn import PictureSettings, pictures
-from trunkline.methods.network import Material, NetSettings, Network
+from trunkline.methods.learning import Material
+from trunkline.methods.network import NetSettings, Network
 from trunkline.spec import Spec
 from trunkline.spec.model import trunk_of
 from trunkline.types import Ask, Examples

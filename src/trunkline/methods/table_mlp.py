@@ -8,7 +8,8 @@ import numpy as np
 
 from trunkline.columns import NUMERIC_KINDS, TABLE_KINDS, ColumnReader
 from trunkline.heads.onnx import Tensor
-from trunkline.methods.network import Index, Material, NetSettings, Network
+from trunkline.methods.learning import Index, Material
+from trunkline.methods.network import NetSettings, Network
 from trunkline.spec import Spec
 from trunkline.types import Ask, Examples
 

@@ -10,7 +10,8 @@ from msgspec import Meta
 from trunkline.errors import SpecError
 from trunkline.heads.onnx import Tensor
 from trunkline.methods.dense_rows import text_columns
-from trunkline.methods.network import Index, Material, NetSettings, Network
+from trunkline.methods.learning import Index, Material
+from trunkline.methods.network import NetSettings, Network
 from trunkline.spec import Spec
 from trunkline.spec.model import trunk_of
 from trunkline.types import Ask, Call, Examples

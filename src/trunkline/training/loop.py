@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -20,6 +20,7 @@ from accelerate.state import AcceleratorState
 from accelerate.utils import send_to_device
 from numpy.typing import NDArray
 
+from trunkline.engines.processor import multiplies_bf16
 from trunkline.engines.threads import workers
 from trunkline.errors import TrainError
 from trunkline.terminal import SILENT, Progress
@@ -42,7 +43,8 @@ class Recipe:
     batch(rows, rng): the training rows of these numbers as whatever `loss` takes; augmentation draws from rng.
     loss(module, batch): a scalar tensor, the mean over the batch's rows. judge(module): figures of the validation
     part by name, `loss` first: lower is better, and early stopping goes by it; None = no validation.
-    sizes: (n,) of the rows, where a batch is padded to its longest: rows of like size then go together.
+    sizes: (n,) of the rows, where a batch is padded to its longest: rows of like size then go together. faster: see
+    `optimiser_of`. large: a network for which 16 bits pay on a processor too, if that multiplies them (AMX).
     """
 
     module: Any
@@ -51,6 +53,8 @@ class Recipe:
     loss: Callable[[Any, Batch], Any]
     judge: Callable[[Any], dict[str, float]] | None = None
     sizes: NDArray[np.int64] | None = None
+    faster: Mapping[str, float] = field(default_factory=dict)
+    large: bool = False
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,7 @@ def train_loop(
     """
     torch.set_num_threads(workers())
     AcceleratorState._reset_state()  # precision is one training's choice, not the process's
-    accelerator = Accelerator(mixed_precision=_precision(settings))
+    accelerator = Accelerator(mixed_precision=_precision(settings, recipe.large))
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return _Run(recipe, settings, seed, accelerator, folder, about, progress, name).go()
@@ -87,7 +91,7 @@ class _Run:
     ) -> None:  # fmt: skip
         self.recipe, self.settings, self.seed, self.name = recipe, settings, seed, name
         self.accelerator, self.progress, self.tell = accelerator, progress, accelerator.is_main_process
-        self.module, self.optimiser = accelerator.prepare(recipe.module, optimiser_of(recipe.module, settings))
+        self.module, self.optimiser = accelerator.prepare(recipe.module, optimiser_of(recipe.module, settings, recipe.faster))
         self.parameters = [p for p in recipe.module.parameters() if p.requires_grad]
         self.state = State(recipe.module, self.optimiser, settings.average, folder if self.tell else None, about)
         self.per_epoch = math.ceil(recipe.rows / settings.batch)
@@ -114,7 +118,7 @@ class _Run:
             tracker.close()
             self.progress.close()
         state.finish(best=self.recipe.judge is not None)
-        self.recipe.module.eval()
+        self.accelerator.unwrap_model(self.module, keep_fp32_wrapper=False).eval()  # answers in its own precision again
         return Learned(tuple(state.epochs), tuple(state.notes), time.perf_counter() - self.started, state.stopped)
 
     def _epoch(self) -> None:
@@ -162,7 +166,7 @@ class _Run:
         through in halves of halves: the same gradient, later."""
         rate = rate_at(self.state.step, self.steps, self.settings)
         for group in self.optimiser.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["times"]
         while True:
             try:
                 loss = self._gradient(rows)
@@ -235,9 +239,11 @@ def _valid(epoch: Epoch) -> dict[str, float]:
     return {f"validation/{name}": value for name, value in epoch.figures.items()}
 
 
-def _precision(settings: LoopSettings) -> str:
-    if settings.precision == "float32" or not torch.cuda.is_available():
+def _precision(settings: LoopSettings, large: bool) -> str:
+    if settings.precision == "float32":
         return "no"
+    if not torch.cuda.is_available():
+        return "bf16" if large and multiplies_bf16() else "no"
     return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
 
 
