@@ -17,7 +17,7 @@ from msgspec import Struct
 from trunkline.errors import DataError, SpecError
 from trunkline.files import digest_file, write_atomic
 from trunkline.inputs.image import Picture
-from trunkline.methods.network import JUDGED
+from trunkline.methods.learning import JUDGED
 from trunkline.terminal import SILENT, Progress
 from trunkline.training.settings import LoopSettings
 
