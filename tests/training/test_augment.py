@@ -37,6 +37,25 @@ def test_it_changes_rows_by_the_seed_alone_and_leaves_what_it_was_given(name: st
     assert torch.isfinite(one).all()
 
 
+def test_a_voice_is_another_pace_and_height() -> None:
+    ramp = torch.arange(40.0)[:, None] + 100 * torch.arange(8.0)
+    still = augment.spoken(ramp, np.random.default_rng(0), 0.0, 0)
+    assert torch.equal(still, ramp)
+    found = [augment.spoken(ramp, np.random.default_rng(seed)) for seed in range(60)]
+    lengths = {len(one) for one in found}
+    assert (min(lengths), max(lengths)) >= (34, 44)
+    assert max(lengths) <= 46
+    assert {float((one[0] - one[0].min()).diff().count_nonzero()) for one in found} == {5.0, 6.0, 7.0}  # edges repeat
+    assert len(augment.spoken(ramp[:1], np.random.default_rng(1))) == 1
+
+
+def test_a_short_sound_keeps_four_fifths_of_its_frames() -> None:
+    given = torch.arange(60.0).reshape(1, 10, 6)
+    for seed in range(40):
+        found = augment.masked(given, np.random.default_rng(seed), bands=0)
+        assert int((found != given).any(2).sum()) <= 2
+
+
 def test_nothing_moved_is_nothing_changed() -> None:
     given = torch.rand(2, 1, 9, 9)
     still = augment.moved(given, np.random.default_rng(0), 0.0, 0.0, 0.0)

@@ -32,7 +32,7 @@ TEXTS: dict[str, Callable[[], Any]] = {
 OTHERS: dict[str, tuple[Callable[[], Any], Callable[[], tuple[Any, ...]]]] = {
     "cnn": (lambda: ImageCnn(1, 3), lambda: (torch.rand(2, 1, 9, 9) * 255,)),
     "cnn base": (lambda: ImageCnn(3, 3, size="base"), lambda: (torch.rand(2, 3, 8, 8) * 255,)),
-    "audio": (lambda: AudioCnn(3), lambda: (torch.randn(2, 20, 16),)),
+    "audio": (lambda: AudioCnn(3, bands=16), lambda: (torch.randn(2, 20, 16),)),
     "mlp": (lambda: TableMlp(2, (3, 5), 3), lambda: (torch.tensor([[1.0, math.nan], [-1, 2]]), torch.tensor([[0, -1], [2, 4]]))),
 }
 IDS = [[5, 6, 7, 8, 9], [10, 11], [12]]
@@ -102,7 +102,7 @@ def test_padding_never_changes_an_answer(name: str, tmp_path: Path) -> None:
 
 def test_padding_of_a_sound_never_changes_an_answer() -> None:
     torch.manual_seed(1)
-    module = AudioCnn(3)
+    module = AudioCnn(3, bands=16)
     module.train()
     for _ in range(5):
         module(torch.randn(8, 24, 16))  # so that the norms have moved
@@ -112,6 +112,17 @@ def test_padding_of_a_sound_never_changes_an_answer() -> None:
         padded = torch.cat([sound, torch.full((1, more, 16), PADDING)], 1)
         with torch.no_grad():
             assert torch.allclose(module(padded), module(sound), atol=1e-5)
+
+
+def test_an_answer_knows_at_which_height_a_sound_is_and_not_when() -> None:
+    torch.manual_seed(3)
+    module = AudioCnn(3, bands=16).eval()
+    sound = torch.zeros(1, 112, 16)
+    sound[:, 48:56, 4:6] = 5
+    later, higher = sound.roll(8, 1), sound.roll(8, 2)  # by as many frames as are pooled into one
+    with torch.no_grad():
+        assert torch.allclose(module(later), module(sound), atol=1e-5)
+        assert not torch.allclose(module(higher), module(sound), atol=1e-2)
 
 
 @pytest.mark.parametrize("name", OTHERS)

@@ -18,6 +18,7 @@ from trunkline.inputs.mels import log_mels
 from trunkline.methods.learning import Index, Material
 from trunkline.methods.network import NetSettings, Network
 from trunkline.spec import Spec
+from trunkline.training.settings import Above, Count, Share
 from trunkline.types import Ask, Examples
 
 KINDS = ("image", "audio")
@@ -26,10 +27,13 @@ KINDS = ("image", "audio")
 class PictureSettings(NetSettings, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """side: pixels of the square that a picture is pressed into.
 
-    augment: light = pictures turned, shifted and scaled a little, sounds with noise; strong = also RandAugment's changes,
-    or SpecAugment's. flip: half of the pictures left to right, for what has no left and right (no digits, no text).
+    augment: light = pictures turned, shifted and scaled a little, sounds slower or faster, higher or lower and with noise;
+    strong = also RandAugment's changes, or SpecAugment's. flip: half of the pictures left to right, for what has no left and right (no digits, no text).
     """
 
+    epochs: Count = 20
+    rate: Above = 3e-3
+    average: Share = 0.99
     side: Annotated[int, Meta(ge=8, le=512)] = 64
     augment: Literal["none", "light", "strong"] = "light"
     flip: bool = False
@@ -114,11 +118,11 @@ def _sounds(column: str, mels: list[NDArray[np.float32]], settings: CnnSettings)
         from torch.nn.utils.rnn import pad_sequence
 
         from trunkline.networks.audio_cnn import PADDING
-        from trunkline.training.augment import masked, noisy
+        from trunkline.training.augment import masked, noisy, spoken
 
         sounds = [torch.from_numpy(mels[at]) for at in rows.tolist()]
         if rng is not None and settings.augment != "none":  # before padding, which noise would make sound of
-            sounds = [noisy(sound[None], rng)[0] for sound in sounds]
+            sounds = [noisy(spoken(sound, rng)[None], rng)[0] for sound in sounds]
             if settings.augment == "strong":
                 sounds = [masked(sound[None], rng)[0] for sound in sounds]
         return {"mels": pad_sequence(sounds, batch_first=True, padding_value=PADDING)}
