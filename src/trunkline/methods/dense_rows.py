@@ -13,6 +13,7 @@ from trunkline.errors import TrainError
 from trunkline.heads.dense import Dense, Landmarks, Part
 from trunkline.heads.linear import DensePart
 from trunkline.heads.rowwise import unit_rows
+from trunkline.inputs.audio import Audio
 from trunkline.methods.solve import Fitted
 from trunkline.methods.table_target import Answers
 from trunkline.spec import Spec
@@ -26,7 +27,7 @@ LANDMARK_SHARE = 0.25  # of the head's budget, at most
 CENTRING = 0.5
 BINS = 8  # of a number's range, each with a landmark
 TASKS = ("classify", "multilabel", "regress")
-TRUNK_KINDS = tuple(AUTO_TRUNKS)
+TRUNK_KINDS = (*AUTO_TRUNKS, Audio.name)  # for sounds a trunk has to be named
 
 
 def text_columns(spec: Spec) -> tuple[str, ...]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 from trunkline.registry import Door
 from trunkline.types import Trunk
 
@@ -23,10 +21,11 @@ TRUNKS: Door[type[Trunk]] = Door(
 def find(name: str) -> Trunk:
     """The trunk called `name`: one of the door's, or "hf:<hub id>" or "folder:<path>".
 
-    Opens nothing. Raises TrunklineError with the nearest known name.
+    Opens no weights; of the latter two, config.json says which kind they are. Raises TrunklineError with the nearest
+    known name.
     """
     if name.startswith(("hf:", "folder:")):
-        from trunkline.trunks.huggingface import HuggingFaceTrunk
+        from trunkline.trunks.hub import hub_trunk
 
-        return cast(Trunk, HuggingFaceTrunk(name))  # its card is known only after a look
+        return hub_trunk(name)
     return TRUNKS.get(name)()

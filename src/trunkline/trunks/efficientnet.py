@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trunkline.engines.image import ImageEngine
 from trunkline.engines.openvino import OpenVinoSession
+from trunkline.engines.single import SingleEngine
 from trunkline.inputs.image import Picture
 from trunkline.trunks.cache import fingerprint, is_prepared, package_file, prepared, verified
 from trunkline.trunks.checkpoint import read_checkpoint
@@ -74,9 +74,9 @@ class EfficientNetLite0:
         """The converted weights; made on the first call of this machine. Raises TrunkError."""
         return prepared(self.card.id, self.card.fingerprint, _convert)
 
-    def load(self) -> ImageEngine:
+    def load(self) -> SingleEngine:
         session = OpenVinoSession(self.prepare() / GRAPH, "f32")
-        return ImageEngine(self.card, prepare, lambda pixels: np.asarray(session.run([pixels])[0][0], np.float32))
+        return SingleEngine(self.card, lambda picture: np.asarray(session.run([prepare(picture)])[0][0], np.float32))
 
     def weights(self) -> dict[str, NDArray[np.float32]]:
         """By the checkpoint's names, for learning on. Raises TrunkError."""

@@ -79,11 +79,11 @@ def describe(folder: Path) -> Described:
     """Read the folder's JSON files. Raises TrunkError for a module or pooling that is not known."""
     modules = _modules(folder)
     model = modules["Transformer"][0]
-    config = _read(safe_below(folder, f"{model}/config.json") if model else folder / "config.json")
+    config = read_json(safe_below(folder, f"{model}/config.json") if model else folder / "config.json")
     pooling = "mean"
     if "Pooling" in modules:
-        pooling = _pooling(_read(safe_below(folder, f"{modules['Pooling'][0]}/config.json")), folder)
-    prompts = _read(folder / "config_sentence_transformers.json", {})
+        pooling = _pooling(read_json(safe_below(folder, f"{modules['Pooling'][0]}/config.json")), folder)
+    prompts = read_json(folder / "config_sentence_transformers.json", {})
     named = prompts.get("prompts") or {}
     prefix = named.get(prompts.get("default_prompt_name") or "", "") if isinstance(named, dict) else ""
     for name in modules.get("Dense", []):
@@ -102,8 +102,8 @@ def describe(folder: Path) -> Described:
 
 def _asked_tokens(model: Path) -> int:
     """sentence-transformers' own limit, else the tokenizer's (which is huge where it has none)."""
-    asked = _read(model / "sentence_bert_config.json", {}).get("max_seq_length")
-    return int(asked or _read(model / "tokenizer_config.json", {}).get("model_max_length") or 512)
+    asked = read_json(model / "sentence_bert_config.json", {}).get("max_seq_length")
+    return int(asked or read_json(model / "tokenizer_config.json", {}).get("model_max_length") or 512)
 
 
 def _positions(config: dict[str, Any]) -> int:
@@ -119,7 +119,7 @@ def offset(config: dict[str, Any]) -> int:
 
 def _modules(folder: Path) -> dict[str, list[str]]:
     """Module type -> its folders, in order; a plain transformer without modules.json is mean-pooled."""
-    listed = _read(folder / "modules.json", [])
+    listed = read_json(folder / "modules.json", [])
     if not listed:
         return {"Transformer": [""]}
     found: dict[str, list[str]] = {}
@@ -162,7 +162,7 @@ def _pooling(config: dict[str, Any], folder: Path) -> str:
 
 
 def _check_sentence(path: Path) -> None:
-    config = _read(path)
+    config = read_json(path)
     named = [config.get(key, _SENTENCE) for key in ("module_input_name", "module_output_name")]
     if named != [_SENTENCE, _SENTENCE]:
         raise TrunkError(
@@ -192,7 +192,8 @@ def load_weights(path: Path) -> dict[str, NDArray[np.float32]]:
     return found
 
 
-def _read(path: Path, default: Any = None) -> Any:
+def read_json(path: Path, default: Any = None) -> Any:
+    """Raises TrunkError for a file that is no JSON, or is missing without a default."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
