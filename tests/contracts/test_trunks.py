@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import wave
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,8 @@ def items_of(kind: str) -> list[Any]:
     """Seven items of a kind, the last equal to the second."""
     if kind == "text":
         return TEXTS
+    if kind == "audio":
+        return [KINDS.get(kind)().read(tone(seconds, at)) for at, seconds in enumerate((0.3, 1.7, 0.001, 4.2, 2.0, 0.1))] + [KINDS.get(kind)().read(tone(1.7, 1))]
     made = [picture(*size) for size in ((300, 200), (40, 640), (8, 8), (224, 224), (1000, 700), (1, 9), (40, 640))]
     return [KINDS.get(kind)().read(one) for one in made]
 
@@ -29,6 +32,15 @@ def picture(width: int, height: int) -> bytes:
     pixels = np.random.default_rng(width * height).integers(0, 256, (height, width, 3)).astype(np.uint8)
     file = io.BytesIO()
     Pillow.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()
+
+
+def tone(seconds: float, seed: int) -> bytes:
+    """A WAV file of noise."""
+    file = io.BytesIO()
+    with wave.open(file, "wb") as out:
+        out.setparams((1, 2, 16_000, 0, "NONE", ""))
+        out.writeframes(np.random.default_rng(seed).normal(0, 2_000, round(seconds * 16_000)).astype("<i2").tobytes())
     return file.getvalue()
 
 

@@ -13,6 +13,7 @@ TRUNKS: Door[type[Trunk]] = Door(
         "use-multilingual": "trunkline.trunks.use:UseMultilingual",
         "minilm": "trunkline.trunks.minilm:MiniLM",
         "efficientnet-lite0": "trunkline.trunks.efficientnet:EfficientNetLite0",
+        "resemblyzer": "trunkline.trunks.resemblyzer:Resemblyzer",
         "hash": "trunkline.trunks.hash:HashTrunk",
     },
 )

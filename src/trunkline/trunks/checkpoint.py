@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pickletools
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,22 +21,31 @@ def read_checkpoint(path: Path) -> dict[str, NDArray[np.float32]]:
                 _end(file)
             tensors = _tensors(file)
             storages = {}
+            floats = {tensor.storage for tensor in tensors if tensor.kind == "torch FloatStorage"}
             for key in _keys(file):
                 (count,) = np.fromfile(file, "<i8", 1)
-                width = "<f4" if tensors[key][0] == "torch FloatStorage" else "<i8"
-                storages[key] = np.fromfile(file, width, int(count))
+                storages[key] = np.fromfile(file, "<f4" if key in floats else "<i8", int(count))
     except (ValueError, KeyError, StopIteration) as error:
         raise TrunkError("this checkpoint can't be read", where=str(path), found=f"{error!r:.120}") from error
     found = {}
-    for key, (kind, name, offset, size, strides) in tensors.items():
-        if kind == "torch FloatStorage":
-            flat = storages[key][offset:]
-            view = np.lib.stride_tricks.as_strided(flat, size, [4 * stride for stride in strides], writeable=False)
-            found[name] = np.ascontiguousarray(view)
+    for tensor in tensors:
+        if tensor.storage in floats and tensor.name:
+            flat = storages[tensor.storage][tensor.offset :]
+            view = np.lib.stride_tricks.as_strided(flat, tensor.size, [4 * stride for stride in tensor.strides], writeable=False)
+            found[tensor.name] = np.ascontiguousarray(view)
     return found
 
 
-Tensor = tuple[str, str, int, tuple[int, ...], tuple[int, ...]]  # storage, name, offset, size, strides
+class _Tensor(NamedTuple):
+    """kind, storage: type and key of what holds it, other tensors too perhaps. name: "" if it has none of its own, as an
+    optimiser's have none. offset, strides: in numbers."""
+
+    kind: str
+    storage: str
+    name: str
+    offset: int
+    size: tuple[int, ...]
+    strides: tuple[int, ...]
 
 
 def _end(file: IO[bytes]) -> None:
@@ -48,9 +57,9 @@ def _keys(file: IO[bytes]) -> list[str]:
     return [str(arg) for op, arg, _ in pickletools.genops(file) if op.name == "BINUNICODE"]
 
 
-def _tensors(file: IO[bytes]) -> dict[str, Tensor]:
-    """Storage key -> tensor, as `torch._utils._rebuild_tensor_v2` would be given it."""
-    found: dict[str, Tensor] = {}
+def _tensors(file: IO[bytes]) -> list[_Tensor]:
+    """Each tensor as `torch._utils._rebuild_tensor_v2` would be given it."""
+    found: list[_Tensor] = []
     memo: dict[int, Any] = {}
     last: Any = None
     name = kind = key = ""
@@ -67,8 +76,8 @@ def _tensors(file: IO[bytes]) -> dict[str, Tensor]:
             numbers = []
         elif op.name in ("NEWFALSE", "NEWTRUE") and numbers is not None:
             half = len(numbers) // 2
-            found[key] = (kind, name, numbers[0], tuple(numbers[1 : half + 1]), tuple(numbers[half + 1 :]))
-            numbers = None
+            found.append(_Tensor(kind, key, name, numbers[0], tuple(numbers[1 : half + 1]), tuple(numbers[half + 1 :])))
+            numbers, name = None, ""
         elif op.name.startswith("BININT") and numbers is not None:
             numbers.append(arg)
         if isinstance(last, str) and op.name in ("BINUNICODE", "GLOBAL", "BINGET", "LONG_BINGET"):
