@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import wave
@@ -12,12 +13,15 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from starlette.testclient import TestClient
 
 from trunkline.desk import Desk
 from trunkline.errors import TrunkError
 from trunkline.features import Features
 from trunkline.inputs.audio import RATE, Audio, Sound
 from trunkline.product import Product
+from trunkline.serve.app import build
+from trunkline.serve.live import LiveCatalog
 from trunkline.trunks import find
 from trunkline.trunks.audio_processor import LONGEST, AudioProcessor, heard_mean, read_audio_processor
 from trunkline.trunks.hub_audio import HubAudio
@@ -171,8 +175,15 @@ def test_a_sound_and_a_text_together_tell_what_neither_tells_alone(tmp_path: Pat
         'name = "alarms"\ntask = "classify"\nlabel = "what"\ninputs = { beep = "audio", words = "text" }\n'
         f'trunks = {{ audio = "folder:{tmp_path / "m"}", text = "hash" }}\ndata = {{ train = "rows.jsonl" }}\n[gate]\nrules = []\n'
     )
-    bundle = Product(folder, Desk(Features(tmp_path / "features"))).train()
+    alarms = Product(folder, Desk(Features(tmp_path / "features")))
+    bundle = alarms.train()
     assert bundle.manifest.method in ("linear", "fused")
     assert bundle.report["metrics"]["accuracy"]["value"] > 0.9
     assert bundle.report["metrics"]["accuracy"]["baselines"]["ngrams"]["value"] < 0.7
     assert [card.kind for card in bundle.manifest.trunks] == ["audio", "text"]
+    alarms.deploy()
+    sent = {"beep": base64.b64encode(tone(0.2, 2_500, 999)).decode(), "words": "door number 999"}
+    with TestClient(build(LiveCatalog(tmp_path)), "http://127.0.0.1") as client:
+        answers = client.post("/v1/products/alarms/predict", json={"rows": [sent, {**sent, "beep": "bm8gc291bmQ="}]}).json()["answers"]
+    assert answers[0]["label"] == "door 1"
+    assert answers[1]["error"] == "unreadable"
