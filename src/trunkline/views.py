@@ -155,7 +155,8 @@ def trunks_text(trunks: Sequence[Mapping[str, Any]]) -> str:
         (t["id"], t["kind"], " ".join(t["languages"]), str(t["dim"]), t["licence"], "✓" if t["here"] else t["lacking"])
         for t in trunks
     ]
-    return table(("trunk", "kind", "languages", "dim", "licence", "here"), rows, right=(3,))
+    also = "\nalso hf:<hub id> and folder:<path>, for texts, pictures or sounds by their config.json; trunkline trunks pull NAME"
+    return table(("trunk", "kind", "languages", "dim", "licence", "here"), rows, right=(3,)) + also
 
 
 def card_text(card: Mapping[str, Any]) -> str:
