@@ -8,6 +8,7 @@ from collections import ChainMap
 from collections.abc import Mapping, MutableMapping
 from typing import cast
 
+from trunkline.errors import SpecError
 from trunkline.features import Features
 from trunkline.spec import Spec
 from trunkline.spec.model import trunk_of
@@ -49,9 +50,13 @@ class Desk:
         return ChainMap(cast(MutableMapping[str, Trunk], own), self._trunks) if own else self._trunks
 
     def cards(self, spec: Spec) -> list[EngineCard]:
-        """The trunks that this product's inputs may use."""
-        named = {name for kind in spec.inputs.values() if (name := trunk_of(spec, kind)) is not None}
-        return [self._trunks[PREFIX + name].card for name in sorted(named)]
+        """The trunks that this product's inputs may use. Raises SpecError for one that reads another kind."""
+        named = {(name, kind) for kind in spec.inputs.values() if (name := trunk_of(spec, kind)) is not None}
+        found = [(self._trunks[PREFIX + name].card, kind) for name, kind in sorted(named)]
+        for card, kind in found:
+            if card.kind != kind:
+                raise SpecError("this trunk reads another kind", where=f"trunks.{kind}", found=f"{card.id}, which reads {card.kind}", wanted=f"a trunk that reads {kind}")
+        return [card for card, _ in found]
 
     def max_tokens(self, spec: Spec) -> int:
         """What the product's trunk reads of a text; 512 where it has none."""

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from starlette.testclient import TestClient
 
 from trunkline.desk import Desk
-from trunkline.errors import TrunkError
+from trunkline.errors import SpecError, TrunkError
 from trunkline.features import Features
 from trunkline.inputs.audio import RATE, Audio, Sound
 from trunkline.product import Product
@@ -187,3 +187,13 @@ def test_a_sound_and_a_text_together_tell_what_neither_tells_alone(tmp_path: Pat
         answers = client.post("/v1/products/alarms/predict", json={"rows": [sent, {**sent, "beep": "bm8gc291bmQ="}]}).json()["answers"]
     assert answers[0]["label"] == "door 1"
     assert answers[1]["error"] == "unreadable"
+
+
+def test_a_trunk_of_another_kind_is_told(tmp_path: Path) -> None:
+    folder = tmp_path / "beeps"
+    rows(folder, 60, lambda i: {"what": str(i % 2)})
+    (folder / "product.toml").write_text(
+        'name = "beeps"\ntask = "classify"\nlabel = "what"\ninputs = { beep = "audio" }\ntrunks = { audio = "hash" }\ndata = { train = "rows.jsonl" }\n'
+    )
+    with pytest.raises(SpecError, match=r"trunks.audio(.|\n)*hash, which reads text"):
+        Product(folder, Desk(Features(tmp_path / "features"))).train()
