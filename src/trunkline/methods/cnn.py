@@ -27,21 +27,24 @@ KINDS = ("image", "audio")
 class PictureSettings(NetSettings, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """side: pixels of the square that a picture is pressed into.
 
-    augment: light = pictures turned, shifted and scaled a little, sounds slower or faster, higher or lower and with noise;
-    strong = also RandAugment's changes, or SpecAugment's. flip: half of the pictures left to right, for what has no left and right (no digits, no text).
+    augment: light = turned, shifted and scaled a little; strong = also RandAugment's changes. flip: half of them left to
+    right, for what has no left and right (no digits, no text).
     """
 
-    epochs: Count = 20
-    rate: Above = 3e-3
-    average: Share = 0.99
     side: Annotated[int, Meta(ge=8, le=512)] = 64
     augment: Literal["none", "light", "strong"] = "light"
     flip: bool = False
 
 
 class CnnSettings(PictureSettings, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """seconds: of a sound's start that are heard. start: a folder that `trunkline pretrain` wrote, for pictures."""
+    """seconds: of a sound's start that are heard. start: a folder that `trunkline pretrain` wrote, for pictures.
 
+    augment: sounds: light = slower or faster, higher or lower, with noise; strong = also SpecAugment's changes.
+    """
+
+    epochs: Count = 20
+    rate: Above = 3e-3
+    average: Share = 0.99
     seconds: Annotated[float, Meta(gt=0, le=300)] = 10.0
     start: str = ""
 
