@@ -19,6 +19,7 @@ from trunkline.engines.own import Owned
 from trunkline.errors import DataError
 from trunkline.files import folder_lock
 from trunkline.methods import METHODS
+from trunkline.methods.ablation import without_each
 from trunkline.methods.curve import learning_curve
 from trunkline.methods.dense_rows import size_of
 from trunkline.methods.ladder import Climbed, climb
@@ -158,6 +159,7 @@ def pack(
         # a network has no curve: fewer rows teach one from elsewhere nothing less, and one of ours costs minutes a point
         curve=() if line.networks else learning_curve(line.spec, line.task, loaded.train, climbed, line.ask),
         baselines=baselines(line, loaded.train, loaded.test, climbed.folds, climbed.tried),
+        without=without_each(line.spec, line.task, loaded.train, loaded.test, climbed, line.ask),
         live=live_prediction(line, loaded.test),
         epochs=[(each["number"], each["loss"], each["figures"].get("loss")) for each in candidate.settings.get("curve", ())],
     )

@@ -430,6 +430,17 @@ class CurvePoint:
 
 
 @dataclass(frozen=True)
+class Without:
+    """What the product answers without one input column. method: the one that learned again without it; "" where its
+    cells were swapped between the rows instead."""
+
+    column: str
+    method: str
+    prediction: Prediction  # finished, of the test rows at `rows`
+    rows: Ints
+
+
+@dataclass(frozen=True)
 class Evidence:
     """All that the proof needs; it computes nothing with models itself."""
 
@@ -448,6 +459,7 @@ class Evidence:
     seconds: Mapping[str, float] = field(default_factory=dict)  # station -> seconds
     trunks: Sequence[EngineCard] = ()
     machine: Mapping[str, str] = field(default_factory=dict)
+    without: Sequence[Without] = ()  # each input column, of a product that has several
     live: Prediction | None = None  # the serving bundle's, on the same rows
     epochs: Sequence[tuple[int, float, float | None]] = ()  # of a network learned here: epoch, loss, validation loss
     version: str = ""

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from html import unescape
 from html.parser import HTMLParser
 
 import msgspec
+import numpy as np
 import pytest
 from tests.proof import fakes
 
-from trunkline.proof import prove, render_html
+from trunkline.proof import Report, prove, render_html
 from trunkline.proof.messages import WORDS, say
-from trunkline.types import Evidence
+from trunkline.types import Evidence, Prediction, Without
 
 EVIL = '<script>alert("x")</script>'
 VOID = {"meta", "link", "br", "img", "input"}
@@ -142,3 +144,21 @@ def test_colours_reach_aa_contrast_in_light_and_dark() -> None:
         for fore, back in pairs:
             light, dark = sorted((luminance(block[fore]), luminance(block[back])), reverse=True)
             assert (light + 0.05) / (dark + 0.05) >= 4.5, (fore, back)
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_what_each_column_brings_is_said_with_how_it_was_found(language: str) -> None:
+    base = fakes.banking(n=200, classes=4)
+    every = np.arange(200, dtype=np.int64)
+    worse = Prediction(np.roll(base.prediction.values, 1, axis=0))
+    spec = msgspec.structs.replace(base.spec, inputs={"text": "text", "noise": "number"})
+    without = (Without("noise", "", base.prediction, every), Without("text", "linear", worse, every))
+    report = prove(replace(base, spec=spec, without=without))
+    assert [(one.column, one.kind, one.method) for one in report.columns] == [("text", "text", "linear"), ("noise", "number", "")]
+    assert Report.from_dict(report.as_dict()).columns[0].column == "text"
+    page = unescape(render_html(report, language))
+    for said in ("columns.note.refitted", "columns.note.swapped", "columns.swapped"):
+        assert say(said, language) in page
+    assert ("“text” brings the most: +" if language == "en" else "“text”贡献最大：+") in page
+    none = prove(replace(base, spec=spec, without=without[:1]))
+    assert say("columns.title.none", language) in render_html(none, language)

@@ -10,6 +10,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from trunkline.proof.advice import next_steps
+from trunkline.proof.columns_section import columns_section
 from trunkline.proof.label_sections import detail_sections
 from trunkline.proof.learned_section import learned_section
 from trunkline.proof.messages import named, say
@@ -74,6 +75,7 @@ def _sections(report: Report, language: str) -> list[Section]:
         *detail_sections(report, language),
         curve_section(report, language),
         learned_section(report, language),
+        columns_section(report, language),
         slices_section(report, language),
         ladder_section(report, language),
         answers_section(report, language),

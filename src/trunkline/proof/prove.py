@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from trunkline.engines.threads import run_all
 from trunkline.proof import answers, classify, multilabel, regress, spans
+from trunkline.proof.columns import brought
 from trunkline.proof.figures import figures_of
 from trunkline.proof.gate import RuleResult, Verdict, judge
 from trunkline.proof.intervals import Drawn, difference, draw, interval
@@ -75,6 +76,7 @@ def prove(evidence: Evidence) -> Report:
         machine=dict(evidence.machine),
         trunks=_trunks(evidence),
         verdict=_verdict(evidence, judge(spec.gate.rules, figures)),
+        columns=brought(evidence, metrics[primary]),
         epochs=tuple(evidence.epochs),
         resampled="rows" if resample.units is None else "groups" if test.groups is not None else "blocks",
     )

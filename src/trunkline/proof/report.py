@@ -168,6 +168,16 @@ class Mistake(Struct, frozen=True):
     size: float
 
 
+class Brought(Struct, frozen=True):
+    """What an input column brings: the primary metric's paired gain over the product without it, more is better.
+    method: as in `types.Without`."""
+
+    column: str
+    kind: str
+    method: str
+    gain: Interval
+
+
 class Point(Struct, frozen=True):
     rows: int
     value: Interval
@@ -266,6 +276,7 @@ class Report(Struct, frozen=True):
     trunks: tuple[TrunkCard, ...]
     verdict: Verdict
     resampled: str = "rows"  # what the intervals treat as independent: rows, groups, blocks
+    columns: tuple[Brought, ...] = ()  # most first; () for a single column
     epochs: tuple[tuple[int, float, float | None], ...] = ()  # as in `types.Evidence`
     format: int = FORMAT
 
