@@ -2,6 +2,8 @@
 
     python -m benchmarks.tables [set ...]
 
+TRUNKLINE_AUTOGLUON names the python of a venv with autogluon.tabular[lightgbm]; without it AutoGluon is left out.
+
 Sets lie in TRUNKLINE_DATA (default ../shared/data). "Plain" is what a founder would write: library
 defaults, one-hot and standardised for the logistic regression, native categories for LightGBM.
 "chosen" is what `auto` keeps: every choice is made out of fold, none looks at the test rows.
@@ -9,8 +11,11 @@ defaults, one-hot and standardised for the logistic regression, native categorie
 
 from __future__ import annotations
 
+import csv
+import json
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -26,6 +31,8 @@ from numpy.typing import NDArray
 
 from trunkline.columns import ColumnReader
 from trunkline.data.read import read_examples
+from trunkline.desk import Desk
+from trunkline.methods import METHODS
 from trunkline.methods.dense_rows import size_of
 from trunkline.methods.ladder import climb
 from trunkline.metrics import accuracy, accuracy_rows, auroc, cost_matrix, cost_rows, expected_cost, log_loss
@@ -33,11 +40,13 @@ from trunkline.program import one
 from trunkline.proof.intervals import estimate, paired
 from trunkline.spec import Spec, load_spec, parse_spec
 from trunkline.tasks import TASKS
+from trunkline.terminal import SILENT
 from trunkline.types import Call, Estimate, Examples, Head, Metric, Outputs
 
 DATA = Path(os.environ.get("TRUNKLINE_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 JOBS = Path(__file__).resolve().parent / "jobs"
 ROWS_TIMED = 1000
+AUTOGLUON_S = 300  # its limit
 
 
 def _inputs(numbers: str, categories: str) -> dict[str, str]:
@@ -74,7 +83,7 @@ class Result:
 
     values: NDArray[Any]
     seconds: float
-    row_us: float
+    row_us: float = 0.0  # 0 = not measured
     size: int = 0
     loss: float | None = None
 
@@ -113,6 +122,37 @@ def ours(spec: Spec, train: Examples, test: Examples) -> dict[str, Result]:
 
 def _answer(head: Head, test: Examples, i: int) -> object:
     return one(head.run(test.inputs[i : i + 1]), no_engine)
+
+
+def network(spec: Spec, train: Examples, test: Examples) -> Result:
+    """`table_mlp`, whose head asks its own network."""
+    start = time.perf_counter()
+    folds = TASKS.get("classify")().folds(train, spec.method.folds, spec.seed)
+    candidate = METHODS.get("table_mlp")().fit(spec, train, folds, no_engine)
+    seconds = time.perf_counter() - start
+    ask = Desk().ask(SILENT, candidate.networks)
+    values = one(candidate.head.run(test.inputs), ask).values
+    lone = row_us(lambda i: one(candidate.head.run(test.inputs[i : i + 1]), ask), len(test))
+    size = size_of(candidate.head) + sum(net.size_bytes for net in candidate.networks.values())
+    loss = float(log_loss(train.target, candidate.out_of_fold.values))
+    return Result(values, seconds, lone, size, loss)
+
+
+def autogluon(name: str, spec: Spec, train: Examples) -> tuple[str, Result] | None:
+    """(what it is, its probabilities), learned in a process of its own; None where it isn't installed."""
+    python = os.environ.get("TRUNKLINE_AUTOGLUON")
+    if python is None:
+        return None
+    script = Path(__file__).resolve().parent / "peers" / "autogluon_scores.py"
+    with tempfile.TemporaryDirectory() as out:
+        files = [str(DATA / name / part) for part in ("train.csv", "test.csv")]
+        words = [*files, spec.label, ",".join(spec.inputs), str(AUTOGLUON_S), out]
+        subprocess.run([python, str(script), *words], check=True, timeout=10 * AUTOGLUON_S)
+        told = json.loads((Path(out) / "run.json").read_text())
+        with (Path(out) / "scores.csv").open(newline="") as file:
+            scores = list(csv.DictReader(file))
+    values = np.array([[float(row[label]) for label in train.labels] for row in scores])
+    return f"AutoGluon {told['version']} medium", Result(values, told["seconds"])
 
 
 def plain_lightgbm(spec: Spec, train: Examples, test: Examples) -> Result:
@@ -202,11 +242,12 @@ def run_set(name: str, spec: Spec) -> list[dict[str, Any]]:
             shutil.copyfile(DATA / name / part, Path(folder) / part)
         loaded = read_examples(spec, TASKS.get("classify")(), Path(folder))
     train, test = loaded.train, loaded.test
-    rivals = {
+    rivals: dict[str, Result] = {
         "plain LightGBM": plain_lightgbm(spec, train, test),
         "plain logistic": plain_logistic(spec, train, test),
     }
-    results = {**ours(spec, train, test), **rivals}
+    beside = autogluon(name, spec, train)
+    results = {**ours(spec, train, test), "table_mlp": network(spec, train, test), **rivals, **(dict([beside]) if beside else {})}
     rows = []
     for way, result in results.items():
         row: dict[str, Any] = {"set": name, "rows": f"{len(train)}/{len(test)}", "way": way}
@@ -215,13 +256,13 @@ def run_set(name: str, spec: Spec) -> list[dict[str, Any]]:
             row[metric_name] = shown(estimate(metric, test.target, result.values))
         for rival, other in rivals.items():
             for metric_name, metric in metrics(spec, train.labels).items():
-                if way not in rivals and metric_name != "cost by likeliest":
+                if way != rival and metric_name != "cost by likeliest":
                     difference = paired(metric, test.target, result.values, other.values)
                     row[f"{metric_name} - {rival}"] = shown(difference)
         row |= {
             "train s": round(result.seconds, 2),
-            "lone row us": round(result.row_us),
-            "head KB": round(result.size / 1000),
+            "lone row us": round(result.row_us) or "",
+            "head KB": round(result.size / 1000) or "",
         }
         rows.append(row)
     return rows
@@ -242,6 +283,8 @@ def main(names: Sequence[str]) -> None:
             f"lone row = median of {ROWS_TIMED} calls in process",
             note="chosen = what method `auto` keeps, by out-of-fold figures alone (train s counts the whole "
             "ladder, that of blend its two parts). "
+            "table_mlp = our network for tables, small preset, not in the ladder. "
+            f"AutoGluon: medium_quality, at most {AUTOGLUON_S} s, one core, in a venv of its own with LightGBM and scikit-learn alone. "
             "Plain = library defaults. Cost: a bad credit called good costs 5, a good one refused 1; "
             "'cost by likeliest' is what argmax pays.",
             packages=("lightgbm", "scikit-learn", "numpy"),
