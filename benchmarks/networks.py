@@ -242,7 +242,7 @@ def unheard(table: list[dict[str, str]], speaker: str) -> tuple[int, int]:
     from trunkline.inputs.blob import DataFile
     from trunkline.inputs.mels import log_mels
     from trunkline.methods.cnn import CnnSettings, _sounds
-    from trunkline.methods.network import answered
+    from trunkline.methods.learning import answered
     from trunkline.training.loop import Recipe, train_loop
 
     settings = CnnSettings()
