@@ -21,6 +21,7 @@ from trunkline.engines.batching import ROWS, ROWS_VARIABLE, TOKENS, TOKENS_VARIA
 from trunkline.engines.threads import THREADS_VARIABLE
 from trunkline.errors import DataError, GateFailed, TrunklineError
 from trunkline.keys import keys
+from trunkline.pretraining.command import command as pretraining
 
 if TYPE_CHECKING:
     from trunkline.product import Product
@@ -441,3 +442,4 @@ def demo(folder: Path, keep: bool, json_: bool) -> None:
 
 
 main.add_command(keys)
+main.add_command(pretraining(_emit, as_json))

@@ -186,3 +186,13 @@ def test_our_own_client_streams_with_a_key_a_chunk(catalog: LiveCatalog, store: 
         from trunkline.store.tables import idempotency
 
         assert connection.execute(select(func.count()).select_from(idempotency)).scalar_one() == 3
+
+
+def test_a_form_sent_again_is_the_same_call_whatever_its_boundary(client: TestClient) -> None:
+    def form(boundary: str, text: str = "aab") -> tuple[str, bytes, str]:
+        body = f'--{boundary}\r\nContent-Disposition: form-data; name="text"\r\n\r\n{text}\r\n--{boundary}--\r\n'
+        return SUPPORT, body.encode(), f"multipart/form-data; boundary={boundary}"
+
+    first, again = send(client, *form("one")), send(client, *form("another"))
+    assert (again.status_code, again.content, again.headers["idempotency-replayed"]) == (200, first.content, "true")
+    assert send(client, *form("third", "bba")).status_code == 422

@@ -161,7 +161,7 @@ def test_what_it_can_not_do_it_says(inputs: dict[str, str]) -> None:
 
 
 def test_pictures_may_start_from_a_body_learned_without_labels(cache: None, tmp_path: Path) -> None:
-    from trunkline.methods.pretrain_pictures import StartSettings, pretrain_pictures
+    from trunkline.pretraining.pictures import StartSettings, pretrain_pictures
 
     known = examples("image")
     start = pretrain_pictures([row["file"] for row in known.inputs], StartSettings(side=16, epochs=2), 0, tmp_path / "start")

@@ -71,7 +71,7 @@ class Cnn(Network):
 
 
 def _picture_cnn(column: str, values: Sequence[Picture], settings: CnnSettings) -> Material:
-    from trunkline.methods.pretrain_pictures import begin, read_start
+    from trunkline.pretraining.pictures import begin, read_start
 
     folder = Path(settings.start)
     origin = read_start(folder, settings.size, settings.activation or "relu").sha256 if settings.start else ""

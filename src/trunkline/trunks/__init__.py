@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from trunkline.registry import Door
 from trunkline.types import Trunk
 
@@ -18,6 +20,8 @@ TRUNKS: Door[type[Trunk]] = Door(
     },
 )
 
+LEARNED = "trunk.json"  # in the folder of a trunk that was learned on from another
+
 
 def find(name: str) -> Trunk:
     """The trunk called `name`: one of the door's, or "hf:<hub id>" or "folder:<path>".
@@ -25,6 +29,10 @@ def find(name: str) -> Trunk:
     Opens no weights; of the latter two, config.json says which kind they are. Raises TrunklineError with the nearest
     known name.
     """
+    if name.startswith("folder:") and (folder := Path(name.removeprefix("folder:")).expanduser() / LEARNED).is_file():
+        from trunkline.trunks.learned import LearnedTrunk
+
+        return LearnedTrunk(name, folder.parent)
     if name.startswith(("hf:", "folder:")):
         from trunkline.trunks.hub import hub_trunk
 

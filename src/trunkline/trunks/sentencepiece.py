@@ -26,6 +26,7 @@ from trunkline.trunks.cache import package_file, verified
 CHARSMAP_SHA256 = "1e2c7b43d3ee9755ceaa2ac335e253d8703604e0249ee1e81156c92b46423844"
 _CHARSMAP = "package_data/nmt_nfkc.bin"
 MODEL, RUNS = "tokenizer.model", "tokenizer.runs.json"
+MASK = "<mask>"
 _SIGNS_PER_TOKEN = 64  # a text is cut to this many signs a token before anything looks at it
 
 _CONTROL, _UNKNOWN, _UNIGRAM = 3, 2, 1
@@ -117,6 +118,12 @@ class SentencePiece:
     def room(self) -> int:
         """Tokens of a text that go through the model at a time."""
         return self._room
+
+    @property
+    def mask(self) -> int | None:
+        """Id of the piece that stands for a hidden one; None without it."""
+        found = self._model.PieceToId(MASK)
+        return int(found) if self._model.IdToPiece(found) == MASK else None
 
     def framed(self, ids: Sequence[int]) -> tuple[list[int], int]:
         """(ids with prefix and marks, the place of the first of them)."""

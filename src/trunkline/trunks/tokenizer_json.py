@@ -11,6 +11,7 @@ from trunkline.engines.windows import Pieces
 from trunkline.errors import MissingExtra, TrunkError
 
 _SIGNS_PER_TOKEN = 64  # a text is cut to this many signs a token before anything looks at it
+_MASKS = ("[MASK]", "<mask>")  # BERT's, and RoBERTa's and its kin's
 
 
 class TokenizerJson:
@@ -59,6 +60,12 @@ class TokenizerJson:
     def room(self) -> int:
         """Tokens of a text that go through the model at a time."""
         return self._max_tokens - sum(map(len, self._frame))
+
+    @property
+    def mask(self) -> int | None:
+        """Id of the token that stands for a hidden one; None without it."""
+        found = (self._tokenizer.token_to_id(name) for name in _MASKS)
+        return next((number for number in found if number is not None), None)
 
     def framed(self, ids: Sequence[int]) -> tuple[list[int], int]:
         """(ids with prefix and marks, the place of the first of them)."""

@@ -6,20 +6,23 @@ The start is a folder: body.safetensors, and start.json, which names its digest 
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 import numpy as np
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from trunkline.errors import DataError, SpecError
-from trunkline.files import digest_file, write_atomic
-from trunkline.inputs.image import Picture
-from trunkline.methods.learning import JUDGED
+from trunkline.files import atomic_folder, digest_file, write_atomic
+from trunkline.inputs.blob import DataFile
+from trunkline.inputs.file_kinds import SUFFIXES
+from trunkline.inputs.image import Image, Picture
 from trunkline.terminal import SILENT, Progress
 from trunkline.training.settings import LoopSettings
+from trunkline.trunks.cache import cache_folder
 
 if TYPE_CHECKING:
     from trunkline.networks.cnn import ImageCnn
@@ -27,13 +30,14 @@ if TYPE_CHECKING:
 BODY, RECORD = "body.safetensors", "start.json"
 HELD = 0.05  # share of the pictures whose loss tells whether it learns what pictures share
 FEWEST = 50
+JUDGED = 256  # held-out pictures at a time
 
 
 class StartSettings(LoopSettings, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """size, side and activation: those of the `cnn` that will start here. augment: moved a little."""
 
     size: Literal["small", "base"] = "small"
-    side: int = 64
+    side: Annotated[int, Meta(ge=8, le=512)] = 64
     activation: Literal["relu", "gelu", "tanh", "sigmoid"] = "relu"
     augment: bool = True
     rate: float = 3e-3
@@ -51,10 +55,18 @@ class Start(Struct, frozen=True, forbid_unknown_fields=True):
     sha256: str
 
 
+def read_pictures(folders: Sequence[Path]) -> tuple[list[Picture], int]:
+    """(pictures of files or of folders and all below them, how many could not be read). By name: the same order anywhere."""
+    files = (file for folder in folders for file in (sorted(folder.rglob("*")) if folder.is_dir() else [folder]))
+    read = [Image().read(DataFile(file)) for file in files if SUFFIXES.get(file.suffix.lower()) == "image"]
+    pictures = [each for each in read if isinstance(each, Picture)]
+    return pictures, len(read) - len(pictures)
+
+
 def pretrain_pictures(
     pictures: Sequence[Picture], settings: StartSettings, seed: int, folder: Path, progress: Progress = SILENT
 ) -> Start:
-    """Learn by `networks.masked_patches`, and write the start to `folder`. An interrupted run goes on where it was.
+    """Learn by `networks.masked_patches`, and write the start to `folder`, whole. An interrupted run goes on where it was.
 
     Raises DataError for under FEWEST pictures, TrainError where learning fails.
     """
@@ -91,12 +103,15 @@ def pretrain_pictures(
         return {"loss": total / len(held)}
 
     recipe = Recipe(module, len(fit), batch, lambda learned, made: learned(*made), judge)
-    learned = train_loop(recipe, settings, seed, folder=folder / "checkpoint", about=about, progress=progress, name="pretrain")
+    place = cache_folder() / "training" / f"pretrain-{about[:16]}"
+    learned = train_loop(recipe, settings, seed, folder=place, about=about, progress=progress, name="pretrain")
     content = save({name: value.cpu() for name, value in module.cnn.body.state_dict().items()})
-    write_atomic(folder / BODY, content)
     losses = [(round(each.loss, 5), round(each.figures["loss"], 5)) for each in learned.epochs]
     start = Start(settings.size, settings.activation, settings.side, len(distinct), losses, hashlib.sha256(content).hexdigest())
-    write_atomic(folder / RECORD, msgspec.json.format(msgspec.json.encode(start)))
+    with atomic_folder(folder) as new:
+        write_atomic(new / BODY, content)
+        write_atomic(new / RECORD, msgspec.json.format(msgspec.json.encode(start)))
+    shutil.rmtree(place, ignore_errors=True)
     return start
 
 

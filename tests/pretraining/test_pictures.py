@@ -16,7 +16,9 @@ from trunkline.types import Refused
 
 torch = pytest.importorskip("torch")
 
-from trunkline.methods.pretrain_pictures import (  # noqa: E402
+from trunkline.networks.cnn import ImageCnn  # noqa: E402
+from trunkline.networks.masked_patches import MaskedPatches, hide  # noqa: E402
+from trunkline.pretraining.pictures import (  # noqa: E402
     BODY,
     RECORD,
     StartSettings,
@@ -24,8 +26,6 @@ from trunkline.methods.pretrain_pictures import (  # noqa: E402
     pretrain_pictures,
     read_start,
 )
-from trunkline.networks.cnn import ImageCnn  # noqa: E402
-from trunkline.networks.masked_patches import MaskedPatches, hide  # noqa: E402
 
 
 def stripes(count: int) -> list[Picture]:
@@ -82,24 +82,31 @@ def test_what_is_hidden_is_never_seen() -> None:
     assert torch.equal(given[0], given[1])
 
 
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A start of its own for every test: checkpoints lie in the cache."""
+    monkeypatch.setenv("TRUNKLINE_CACHE", str(tmp_path / "cache"))
+
+
 def test_a_start_is_learned_kept_and_given_to_a_network(tmp_path: Path, one_thread: None) -> None:
     settings = StartSettings(side=16, epochs=12, batch=16, augment=False)
-    start = pretrain_pictures(stripes(200), settings, 0, tmp_path)
+    start = pretrain_pictures(stripes(200), settings, 0, tmp_path / "start")
     assert start.loss[-1][1] < 0.8 * start.loss[0][1], start.loss
-    assert read_start(tmp_path, "small", "relu") == start
+    assert read_start(tmp_path / "start", "small", "relu") == start
     cnn, other = ImageCnn(3, 2), ImageCnn(3, 2)
-    begin(cnn, tmp_path)
-    begin(other, tmp_path)
+    begin(cnn, tmp_path / "start")
+    begin(other, tmp_path / "start")
     assert all(torch.equal(a, b) for a, b in zip(cnn.body.parameters(), other.body.parameters(), strict=True))
     assert not torch.equal(cnn.out.weight, other.out.weight)
-    again = pretrain_pictures(stripes(200), settings, 0, tmp_path)
-    assert again.sha256 == start.sha256  # from the checkpoint of its end
+    again = pretrain_pictures(stripes(200), settings, 0, tmp_path / "again")
+    assert again.sha256 == start.sha256
 
 
 def test_a_start_that_does_not_fit_is_refused(tmp_path: Path, one_thread: None) -> None:
     with pytest.raises(SpecError, match="no start"):
         read_start(tmp_path, "small", "relu")
-    pretrain_pictures(stripes(60), StartSettings(side=16, epochs=1), 0, tmp_path)
+    pretrain_pictures(stripes(60), StartSettings(side=16, epochs=1), 0, tmp_path / "start")
+    tmp_path = tmp_path / "start"
     with pytest.raises(SpecError, match="another network's"):
         read_start(tmp_path, "base", "relu")
     (tmp_path / BODY).write_bytes((tmp_path / BODY).read_bytes()[:-4] + b"abcd")
