@@ -53,6 +53,10 @@ def test_from_rows_to_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert bundle.manifest.passed
     assert bundle.report["metrics"]["span_f1"]["value"] > 0.9
     assert [row["label"] for row in bundle.report["detail"]["classes"]] == ["LOC", "PER"]
+    gains = bundle.report["metrics"]["span_f1"]["gains"]
+    assert set(gains) == {"majority", "dictionary"}
+    assert gains["dictionary"]["low"] <= 0 <= gains["dictionary"]["high"]  # all names of these rows are known ones
+    assert sum(one["right"]["n"] for one in bundle.report["detail"]["bins"]) == sum(bundle.report["detail"]["histogram"])
     assert "实体 F1" in (bundle.folder / "report.html").read_text(encoding="utf-8")
     sent = "E\u0301milie lives in 北京 since 2001"
     good, bad = people.predict([{"tokens": sent}, {"tokens": ""}])

@@ -20,6 +20,7 @@ from trunkline.data.sources.folder import parts_of
 from trunkline.errors import DataError, SpecError, TrunklineError, nearest
 from trunkline.files import atomic_folder
 from trunkline.guess import Guessed, guess_columns
+from trunkline.guess_spans import guess_spans
 from trunkline.inputs.blob import DataFile
 
 SAMPLE_ROWS = 20_000  # read for guessing; enough to see rare labels, read in about a second
@@ -88,7 +89,7 @@ def init_from_file(
     """
     parts = parts_of(csv) if csv.is_dir() else None
     rows = _sample(parts[0] if parts else csv)
-    guessed = guess_columns(rows, label, inputs, where=str(csv))
+    guessed = guess_spans(rows, label, inputs) or guess_columns(rows, label, inputs, where=str(csv))
     inside = csv.resolve().parent == folder.resolve()
     train = csv.resolve().name if inside or csv.is_dir() else f"train{csv.suffix.lower()}"
     data = {k: f"{train}/{p.name}" for k, p in zip(("train", "test"), parts, strict=True)} if parts else {"train": train}

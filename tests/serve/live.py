@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Literal
 
 import uvicorn
 from starlette.applications import Starlette
@@ -27,11 +28,11 @@ def app_of(routes: Sequence[Route]) -> ASGIApp:
 
 
 @contextmanager
-def live(app: ASGIApp, http: type[Connection] = Connection) -> Iterator[str]:
+def live(app: ASGIApp, http: type[Connection] = Connection, lifespan: Literal["on", "off"] = "off") -> Iterator[str]:
     """host:port of the app while the block lasts."""
     with listen("127.0.0.1", 0) as listening:
         config = uvicorn.Config(
-            app, http=http, log_config=None, access_log=False, timeout_graceful_shutdown=2, lifespan="off"
+            app, http=http, log_config=None, access_log=False, timeout_graceful_shutdown=2, lifespan=lifespan
         )
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})

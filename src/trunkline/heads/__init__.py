@@ -17,6 +17,7 @@ HEADS: Door[type[Head]] = Door(
         "token_linear": "trunkline.heads.token_linear:TokenLinearHead",
         "span_linear": "trunkline.heads.span_linear:SpanLinearHead",
         "best_sentence": "trunkline.heads.best_sentence:BestSentenceHead",
+        "dictionary": "trunkline.heads.dictionary:DictionaryHead",
         "constant": "trunkline.heads.constant:ConstantHead",
     },
 )

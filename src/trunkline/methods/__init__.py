@@ -26,6 +26,7 @@ METHODS: Door[type[Method]] = Door(
         "token_linear": "trunkline.methods.token_linear:TokenLinear",
         "span_linear": "trunkline.methods.span_linear:SpanLinear",
         "best_sentence": "trunkline.methods.best_sentence:BestSentence",
+        "dictionary": "trunkline.methods.dictionary:Dictionary",
         "majority": "trunkline.methods.majority:Majority",
     },
 )

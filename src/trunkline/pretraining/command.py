@@ -29,7 +29,7 @@ def command(emit: Callable[[bool, dict[str, Any], str], None], as_json: Callable
     @click.option("--size", default="small", type=click.Choice(["small", "base"]), show_default=True, help="Pictures: of the network `cnn`.")
     @click.option("--side", default=64, show_default=True, help="Pictures: pixels of the square they are pressed into.")
     @click.option("--epochs", type=click.IntRange(1), help="Times that every row is learned from; 3 for texts, 10 for pictures.")
-    @click.option("--seed", default=0, show_default=True)
+    @click.option("--seed", default=0, show_default=True, help="Of whatever is drawn at random.")
     @as_json
     def pretrain(
         given: tuple[Path, ...], to: Path, base: str, columns: tuple[str, ...], size: str, side: int, epochs: int | None, seed: int, json_: bool

@@ -34,13 +34,11 @@ def detail_sections(report: Report, language: str) -> list[Section]:
             confusion_section(detail, language),
             calibration_section(detail.bins, detail.histogram, language),
         ]
-    if isinstance(detail, MultilabelDetail):
+    if isinstance(detail, MultilabelDetail | SpansDetail):
         sections = [classes_section(detail.classes, language)]
         if detail.bins:
             sections.append(calibration_section(detail.bins, detail.histogram, language))
         return sections
-    if isinstance(detail, SpansDetail):
-        return [classes_section(detail.classes, language)]
     if isinstance(detail, AnswersDetail):
         return [answers_section(detail, language)]
     return [regress_section(detail, report, language)] if isinstance(detail, RegressDetail) else []

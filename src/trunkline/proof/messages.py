@@ -31,6 +31,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "baseline.median": ("always saying the median", "一律回答中位数"),
     "baseline.ngrams": ("word counts alone", "只数词频"),
     "baseline.best_sentence": ("the sentence most like the question", "与问题最相近的句子"),
+    "baseline.dictionary": ("looking up the spans of training", "照搬训练数据中的实体"),
     "baseline.live": ("what serves now", "当前线上版本"),
     # names of metrics
     "metric.accuracy": ("accuracy", "准确率"),

@@ -103,9 +103,11 @@ class MultilabelDetail(Struct, frozen=True, tag="multilabel"):
 
 
 class SpansDetail(Struct, frozen=True, tag="spans"):
-    """classes: by type; support and said count spans, not rows."""
+    """classes: by type; support and said count spans, not rows. bins, histogram: of the spans said, by their scores."""
 
     classes: tuple[ClassRow, ...]
+    bins: tuple[Bin, ...] = ()
+    histogram: tuple[int, ...] = ()
 
 
 class AnswerPart(Struct, frozen=True):

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from trunkline.metrics.spans import Spans, counts, exact_rows
 from trunkline.metrics.weighting import Figure, Weights, answer, given, ratio
 from trunkline.proof.cells import shown
-from trunkline.proof.classes import Units
+from trunkline.proof.classes import Units, calibration, histogram
 from trunkline.proof.classify import MISTAKES
 from trunkline.proof.intervals import estimate
 from trunkline.proof.report import ClassRow, Interval, Mistake, SpansDetail
@@ -25,7 +25,21 @@ def right_rows(evidence: Evidence) -> NDArray[np.float64]:
 
 
 def detail(evidence: Evidence, units: Units) -> SpansDetail:
-    return SpansDetail(tuple(_row(evidence, label, units) for label in range(len(evidence.test.labels))))
+    scores, right, rows = _said(evidence)
+    places = np.arange(len(evidence.test)) if units is None else units
+    return SpansDetail(
+        classes=tuple(_row(evidence, label, units) for label in range(len(evidence.test.labels))),
+        bins=calibration(scores, right, places[rows]),
+        histogram=histogram(scores),
+    )
+
+
+def _said(evidence: Evidence) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.int64]]:
+    """Of every span that was said: its score, whether it is right, and its row."""
+    pairs = zip(evidence.test.target, evidence.prediction.values, strict=True)
+    every = [(span.score, any(span[:3] == one[:3] for one in true), row) for row, (true, said) in enumerate(pairs) for span in said]
+    scores, right, rows = zip(*every, strict=True) if every else ((), (), ())
+    return np.array(scores, np.float64), np.array(right, bool), np.array(rows, np.int64)
 
 
 def _row(evidence: Evidence, label: int, units: Units) -> ClassRow:

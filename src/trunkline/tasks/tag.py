@@ -17,6 +17,7 @@ from trunkline.inputs.text import places
 from trunkline.metrics.wilson import wilson
 from trunkline.spec import Spec
 from trunkline.tasks.common import chosen, metric
+from trunkline.tasks.sureness import rescored, temperature_of, warmed
 from trunkline.tasks.tags import Raw, spans_of_cell, spans_of_tags, words_of
 from trunkline.types import Answer, Decision, Examples, Folds, Metric, Prediction, Refused, Row, Span, Value
 
@@ -70,22 +71,26 @@ class Tag:
         return folds(examples, k, seed, stratify=False)
 
     def baselines(self, spec: Spec) -> Sequence[str]:
-        return ["majority"]
+        return ["majority", "dictionary"]
 
     def calibrate(self, spec: Spec, examples: Examples, out_of_fold: Prediction) -> Decision:
-        """The score under which a span is left out: as the spec says, or so that the share of right spans that it
-        asks for holds out of fold."""
-        if spec.serve.abstain_below is not None or spec.serve.abstain_precision is None:
-            return Decision(abstain_below=spec.serve.abstain_below or 0.0)
-        scores, right = [], []
+        """The temperature at which scores say out of fold how often such spans are right, and the score under which a
+        span is left out: as the spec says, or so that the share of right spans that it asks for holds out of fold."""
+        found, right = [], []
         for true, said in zip(examples.target, out_of_fold.values, strict=True):
             places = {span[:3] for span in true}
-            scores += [span.score for span in said]
+            found += [span.score for span in said]
             right += [span[:3] in places for span in said]
-        return Decision(abstain_below=least(np.array(scores), np.array(right), spec.serve.abstain_precision))
+        scores, hits = np.array(found), np.array(right, bool)
+        temperature = temperature_of(scores, hits)
+        if spec.serve.abstain_below is not None or spec.serve.abstain_precision is None:
+            return Decision(temperature, abstain_below=spec.serve.abstain_below or 0.0)
+        scores = scores if temperature == 1.0 else warmed(scores, temperature)
+        return Decision(temperature, abstain_below=least(scores, hits, spec.serve.abstain_precision))
 
     def finish(self, prediction: Prediction, decision: Decision) -> Prediction:
-        kept = ragged([span for span in spans if span.score >= decision.abstain_below] for spans in prediction.values)
+        sure = (rescored(spans, decision.temperature) for spans in prediction.values)
+        kept = ragged([span for span in spans if span.score >= decision.abstain_below] for spans in sure)
         return Prediction(kept, prediction.outside)
 
     def decode(self, finished: Prediction, decision: Decision, labels: Sequence[str]) -> list[Answer]:
