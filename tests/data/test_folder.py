@@ -6,7 +6,11 @@ import pytest
 
 from trunkline.data.sources.folder import FolderSource
 from trunkline.errors import DataError
+from trunkline.init import init_from_file
 from trunkline.inputs.blob import DataFile
+from trunkline.inputs.text import Text
+from trunkline.product import Product
+from trunkline.types import Refused
 
 
 def test_files_sorted_with_text_for_txt_and_pictures_by_their_names(tmp_path: Path) -> None:
@@ -43,3 +47,34 @@ def test_a_huge_text_is_not_read_whole(tmp_path: Path) -> None:
     first, second = FolderSource(tmp_path).rows()
     assert 1_000_000 < len(first["text"]) < 2_000_000
     assert second["text"] == ""
+
+
+def test_what_is_no_text_fails_its_own_row_only(tmp_path: Path) -> None:
+    for label, word in (("pay", "refund money {i} please"), ("post", "parcel courier {i} late")):
+        (tmp_path / "rows" / label).mkdir(parents=True)
+        for i in range(20):
+            (tmp_path / "rows" / label / f"{i}.txt").write_text(word.format(i=i), encoding="utf-8")
+    for name, data in (("photo", b"\x89PNG\r\n\x1a\n" + bytes(200)), ("junk", bytes(range(32)) * 9), ("odd", b"caf\x81\xff \x00\x01\x02" * 40)):
+        (tmp_path / "rows" / "pay" / f"{name}.txt").write_bytes(data)
+    guess = init_from_file(tmp_path / "letters", "letters", tmp_path / "rows", None, None)
+    assert dict(guess.inputs) == {"text": "text"}
+    report = Product(tmp_path / "letters").validate()
+    assert report.rows["dropped"] == 3
+    assert report.rows["train"] + report.rows["test"] == 40
+    told = str([finding.rows for finding in report.findings])
+    assert "photo.txt can't be read as a text: a PNG image" in told
+    assert "junk.txt can't be read as a text: " in told
+
+
+def test_bytes_that_do_not_fit_the_named_encoding_fail_their_own_row(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "1.txt").write_bytes("我".encode("gbk"))
+    (tmp_path / "a" / "2.txt").write_bytes("我".encode())
+    first, second = FolderSource(tmp_path, "utf-8").rows()
+    refused = Text().read(first["text"])
+    assert isinstance(refused, Refused)
+    assert "1.txt" in refused.message
+    assert "not utf-8" in refused.message
+    assert second["text"] == "我"
+    with pytest.raises(DataError, match="encoding is not known"):
+        list(FolderSource(tmp_path, "utf-99").rows())

@@ -19,9 +19,12 @@ _DATA_URL = re.compile(r"data:[\w.+/-]*(?:;[\w.+=-]+)*;base64,", re.ASCII)
 
 @dataclass(frozen=True)
 class DataFile:
-    """A cell that names a file. Only a source makes one, of a path below its own folder: no request can."""
+    """A cell that names a file. Only a source makes one, of a path below its own folder: no request can.
+
+    why: what the source found where a text was wanted and the file holds none."""
 
     path: Path
+    why: str = ""
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
+from trunkline.inputs.blob import DataFile
 from trunkline.inputs.cell import clean, digest, unreadable
 from trunkline.types import Refused
 
@@ -18,9 +19,12 @@ class Text:
     name: ClassVar[str] = "text"
 
     def read(self, raw: Any) -> str | Refused:
-        """Refused: "missing" (None, blank), "too_long" (over 1 MB of UTF-8), "unreadable" (not a str)."""
+        """Refused: "missing" (None, blank), "too_long" (over 1 MB of UTF-8), "unreadable" (not a str,
+        a file that holds none)."""
         if raw is None:
             return Refused("missing", "the text is missing")
+        if isinstance(raw, DataFile):
+            return Refused("unreadable", f"{raw.path.name} can't be read as a text" + (f": {raw.why}" if raw.why else ""))
         if not isinstance(raw, str):
             return unreadable(raw, "a text")
         if len(raw) > MAX_BYTES:
@@ -47,6 +51,7 @@ class Text:
 
     def guess(self, cells: Sequence[Any]) -> float:
         """High for long or many-worded cells that rarely repeat."""
+        cells = [cell for cell in cells if not (isinstance(cell, DataFile) and cell.why)]
         texts = [cell for cell in cells if isinstance(cell, str) and cell.strip()]
         if not texts or len(texts) < sum(cell is not None and cell != "" for cell in cells):
             return 0.0

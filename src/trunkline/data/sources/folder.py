@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from trunkline.data.note import Note
-from trunkline.data.sources.text import not_text, open_text
+from trunkline.data.sources.text import check_name, open_text
 from trunkline.errors import DataError
 from trunkline.inputs.blob import DataFile
 from trunkline.inputs.file_kinds import SUFFIXES
@@ -62,6 +62,8 @@ class FolderSource:
                 where=str(self.path),
                 wanted="one folder a label, with its files in it",
             )
+        if self.encoding is not None:
+            check_name(self.path, self.encoding)
         for folder in classes:
             for file in sorted(folder.rglob("*")):
                 if file.is_file() and not file.name.startswith("."):
@@ -77,13 +79,17 @@ class FolderSource:
             row[kind] = DataFile(file)
         return row
 
-    def _text(self, file: Path) -> str:
+    def _text(self, file: Path) -> str | DataFile:
+        """Its text; the file itself where it holds none, as a picture that is named .txt: one row fails, not all."""
         if file.stat().st_size == 0:
             return ""
-        handle, notes = open_text(file, self.encoding, newline=None)
+        try:
+            handle, notes = open_text(file, self.encoding, newline=None)
+            with handle:
+                text = handle.read(_MOST)
+        except UnicodeError as error:
+            return DataFile(file, f"bytes that are not {self.encoding or 'UTF-8'}: {error.reason if isinstance(error, UnicodeDecodeError) else error}")
+        except DataError as error:
+            return DataFile(file, error.found or error.what)
         self.notes += [note for note in notes if note not in self.notes]
-        with handle:
-            try:
-                return handle.read(_MOST)
-            except UnicodeError as error:
-                raise not_text(file, error, handle.encoding) from error
+        return text

@@ -44,7 +44,7 @@ def open_text(path: Path, encoding: str | None, newline: str | None = "") -> tup
     notes: list[Note] = []
     if encoding is None:
         encoding, notes = detect(path, head)
-    _check_name(path, encoding)
+    check_name(path, encoding)
     return path.open(encoding=encoding, newline=newline), notes
 
 
@@ -152,7 +152,8 @@ def _decodes(sample: bytes, name: str) -> bool:
     return True
 
 
-def _check_name(path: Path, encoding: str) -> None:
+def check_name(path: Path, encoding: str) -> None:
+    """Raises DataError for an encoding that Python doesn't know."""
     try:
         codecs.lookup(encoding)
     except LookupError:
