@@ -114,7 +114,7 @@ class Features:
         for start in range(0, len(new), _WRITE_ROWS):
             part = new[start : start + _WRITE_ROWS]
             items = [call.items[i] for i in part]
-            out[part] = compute(Call(call.engine, items, call.form, call.adapter, call.options))
+            out[part] = compute(replace(call, items=items))
             space.put([keys[i] for i in part], out[part])
         return out
 
@@ -130,7 +130,7 @@ class Features:
             self._spaces.clear()
 
     def _space(self, card: EngineCard, call: Call) -> Segments:
-        told = repr((card.fingerprint, call.form, call.adapter, call.options)).encode()
+        told = repr((card.fingerprint, call.form, None, call.options)).encode()  # None: what is cached keeps its name
         name = hashlib.sha256(told).hexdigest()[:24]
         with self._lock:
             if name not in self._spaces:

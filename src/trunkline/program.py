@@ -7,6 +7,7 @@ through the feature cache, `predict` and the server through engines; all through
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -110,7 +111,7 @@ def _run_route(
                 items.append(item)
             spot.append(place[name])
         spots.append(spot)
-    out = run(Call(first.engine, items, first.form, first.adapter, first.options))
+    out = run(replace(first, items=items))
     for at, spot in zip(members, spots, strict=True):
         outputs[at] = (
             out[np.asarray(spot, np.int64)] if isinstance(out, np.ndarray) else [out[i] for i in spot]

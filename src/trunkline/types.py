@@ -38,19 +38,17 @@ class Refused:
 class Call:
     """A request for heavy compute, yielded by a head's program.
 
-    `items` are Values of the engine's kind. Calls with equal (engine, form, adapter, options) are
-    merged and equal items computed once, whoever asks.
+    `items` are Values of the engine's kind. Calls with equal (engine, form, options) are merged and equal items computed once, whoever asks.
     """
 
-    engine: str  # "trunk:e5-small"; later "own:net", "state:index", "product:faq"
+    engine: str  # "trunk:e5-small", "own:net"; later "state:index", "product:faq"
     items: Sequence[Value]
     form: str = "pooled"
-    adapter: str | None = None
     options: tuple[tuple[str, Any], ...] = ()
 
     @property
     def route(self) -> tuple[Any, ...]:
-        return (self.engine, self.form, self.adapter, self.options)
+        return (self.engine, self.form, self.options)
 
 
 Outputs: TypeAlias = Sequence[Any]  # one per Call; its first axis is the call's items

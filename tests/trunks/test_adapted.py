@@ -11,6 +11,7 @@ import pytest
 from numpy.typing import NDArray
 from tests.berts import bert_folder
 
+from trunkline.engines.settings import measured_card
 from trunkline.errors import BundleError
 from trunkline.files import digest_file
 from trunkline.trunks import find
@@ -71,6 +72,15 @@ def test_adapters_of_any_rank_share_graph_words_and_tokenizer(base: str, tmp_pat
     engines: list[Any] = [one, other, adapted(base, "full", {}, tmp_path).load(), find(base).load()]
     assert engines[0]._encoder._session is engines[1]._encoder._session
     assert len({id(engine._encoder._front) for engine in engines}) == len({id(engine._tokenizer) for engine in engines}) == 1
+
+
+def test_one_measurement_is_good_for_all_of_a_rank(base: str, tmp_path: Path) -> None:
+    parts = parts_of(base)
+    one, alike = (adapted(base, "lora", lora(parts, 2, spread), tmp_path).load() for spread in (0.3, 0.4))
+    other, full = adapted(base, "lora", lora(parts, 3), tmp_path).load(), adapted(base, "full", {}, tmp_path).load()
+    assert one.card != alike.card
+    assert measured_card(one) == measured_card(alike) != measured_card(other)
+    assert measured_card(full) == measured_card(find(base).load())  # type: ignore[arg-type]
 
 
 def test_only_what_changed_is_stored(base: str, tmp_path: Path) -> None:

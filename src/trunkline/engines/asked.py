@@ -7,15 +7,15 @@ from trunkline.types import Call, EngineCard
 
 
 def check_asked(card: EngineCard, call: Call) -> None:
-    """Raises TrunklineError for a form that the trunk doesn't have, an adapter or options."""
+    """Raises TrunklineError for a form that the trunk doesn't have, or options."""
     if call.form not in card.forms:
         raise TrunklineError(
             f"the trunk {card.id!r} has no form {call.form!r}",
             wanted=" or ".join(card.forms),
             hint=nearest(call.form, card.forms),
         )
-    if call.adapter or call.options:
+    if call.options:
         raise TrunklineError(
-            f"the trunk {card.id!r} takes neither adapters nor options",
-            found=call.adapter or str(dict(call.options)),
+            f"the trunk {card.id!r} takes no options",
+            found=str(dict(call.options)),
         )

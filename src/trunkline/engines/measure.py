@@ -21,7 +21,7 @@ from typing import Any, cast
 import numpy as np
 
 from trunkline.engines.batching import Batch
-from trunkline.engines.settings import MEASURED, Record, Settings, Tunable, machine
+from trunkline.engines.settings import MEASURED, Record, Settings, Tunable, machine, measured_card
 from trunkline.engines.threads import run_all, threads_by_hand, workers
 from trunkline.types import Call, Engine
 
@@ -60,10 +60,11 @@ def measure(engine: Tunable, stopped: Callable[[], bool] = lambda: False) -> Rec
         trial.need_quiet()
     except _EndedError:
         return None
+    card = measured_card(engine)
     return Record(
-        engine.card.id,
-        engine.card.fingerprint,
-        machine(engine.card),
+        card.id,
+        card.fingerprint,
+        machine(card),
         batch.rows,
         batch.tokens,
         threads,

@@ -56,6 +56,12 @@ class Tunable(Protocol):
         ...
 
 
+def measured_card(engine: Tunable) -> EngineCard:
+    """Whose measurement is good for it: its own, or that of a graph which many engines share."""
+    card: EngineCard = getattr(engine, "measured_as", engine.card)
+    return card
+
+
 class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One file: what was measured, where, and what it stands on."""
 
@@ -82,7 +88,7 @@ def settle(engine: E, folder: Path) -> E:
     Raises TrunklineError for a number in the environment that can't be used.
     """
     if isinstance(engine, Tunable):
-        record = known(folder, engine.card)
+        record = known(folder, measured_card(engine))
         engine.settings = with_hand(record.settings if record else engine.settings)
     return engine
 

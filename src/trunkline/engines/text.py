@@ -65,11 +65,12 @@ class TextEngine:
     """An `Engine` for texts. Forms: `pooled` float32 (n, dim); `tokens` a `Tokens` a text,
     long ones in `windows`.
 
-    The same text gives bit-equal output alone or in any batch, whatever the settings.
+    The same text gives bit-equal output alone or in any batch, whatever the settings. measured_as: whose settings are
+    good for it, if not its own (`engines.settings.measured_card`).
     """
 
-    def __init__(self, card: EngineCard, tokenizer: Tokenizer, encoder: Encoder) -> None:
-        self.card = card
+    def __init__(self, card: EngineCard, tokenizer: Tokenizer, encoder: Encoder, measured_as: EngineCard | None = None) -> None:
+        self.card, self.measured_as = card, measured_as or card
         self._tokenizer = tokenizer
         self._encoder = encoder
         self.settings = Settings(encoder.batch)
@@ -92,7 +93,7 @@ class TextEngine:
         return [Call(name, texts) for texts in made if texts]
 
     def run(self, call: Call) -> Any:
-        """Raises TrunklineError for a form, an adapter or options this trunk doesn't have."""
+        """Raises TrunklineError for a form or options this trunk doesn't have."""
         check_asked(self.card, call)
         if call.form == "tokens":
             chunks = (call.items[at : at + _CHUNK] for at in range(0, len(call.items), _CHUNK))

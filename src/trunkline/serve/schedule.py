@@ -11,7 +11,7 @@ import asyncio
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import monotonic, perf_counter
 from typing import Any
 
@@ -99,7 +99,7 @@ class _Job:
 
 @dataclass
 class _Queue:
-    """What waits for one route: engine, form, adapter and options."""
+    """What waits for one route: engine, form and options."""
 
     call: Call  # without items
     turns: Turns[_Entry] = field(default_factory=Turns)
@@ -307,8 +307,7 @@ class Scheduler:
         queue = self._queues.get(call.route)
         if queue is None:
             least = min((queue.used for queue in self._queues.values()), default=0.0)
-            empty = Call(call.engine, (), call.form, call.adapter, call.options)
-            queue = self._queues[call.route] = _Queue(empty, used=least)
+            queue = self._queues[call.route] = _Queue(replace(call, items=()), used=least)
         return queue
 
     # ---- engines ----
@@ -332,7 +331,7 @@ class Scheduler:
 
     def _outputs(self, call: Call, entries: list[_Entry]) -> list[Any]:
         """One output, or what went wrong, for each entry. One that breaks the engine breaks no other."""
-        whole = Call(call.engine, [entry.item for entry in entries], call.form, call.adapter, call.options)
+        whole = replace(call, items=[entry.item for entry in entries])
         try:
             found = list(self.engines[call.engine].run(whole))
             if len(found) == len(entries):

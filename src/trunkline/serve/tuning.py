@@ -9,7 +9,7 @@ from pathlib import Path
 from time import monotonic
 
 from trunkline.engines.measure import measure
-from trunkline.engines.settings import DEFAULT, Settings, Tunable, keep, settle, with_hand
+from trunkline.engines.settings import DEFAULT, Settings, Tunable, keep, measured_card, settle, with_hand
 from trunkline.errors import BusyError, TrunklineError
 from trunkline.files import folder_lock
 from trunkline.serve.log import log
@@ -76,4 +76,4 @@ class Tuner:
         engine.settings = with_hand(record.settings)
         chosen = {"rows": record.rows, "tokens": record.tokens, "threads": record.threads, "seconds": record.seconds}
         log.info("an engine was measured", extra={"fields": {"engine": record.engine, **chosen}})
-        keep(self.folder, engine.card, record)
+        keep(self.folder, measured_card(engine), record)

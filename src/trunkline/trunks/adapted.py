@@ -106,7 +106,15 @@ class Adapted:
             encoder = BertEncoder(before, session, self._factors(arrays, session))
         else:
             encoder = BertEncoder(before, self._own_graph(arrays))
-        return TextEngine(self.card, before.tokenizer, encoder)
+        return TextEngine(self.card, before.tokenizer, encoder, self._measured_as(arrays))
+
+    def _measured_as(self, arrays: Arrays) -> EngineCard:
+        """One measurement for all LoRA products of a trunk and a rank; a graph of one's own is as the trunk's."""
+        base = self.base.card
+        if self.about.kind == "full":
+            return base
+        rank = next(array.shape[0] for name, array in arrays.items() if name.endswith(".A"))
+        return replace(base, id=f"{base.id}, rank {rank}", fingerprint=_digest(base.fingerprint, f"lora/{RECIPE}/{rank}"))
 
     def _check_base(self) -> None:
         found = self.base.card
