@@ -113,13 +113,18 @@ def test_every_task_is_learned_and_answered_without_torch(method: str, task: str
 
 def test_the_tags_that_are_served_are_those_that_were_learned(base: str) -> None:
     """PyTorch's scores and the head's on the engine's tokens: long texts in windows, too."""
+    import torch
+
     spec, known = spec_for("finetune", "tag", base), said("tag")
     part, settings = Finetune(), FinetuneSettings(precision="float32")
     rows = [{"text": f"{row['text']} {'and more of it ' * 30}"} for row in known.inputs[:6]]
     own = Examples([*rows, {"text": "房间"}, {"text": ""}], known.target[:8], known.labels, known.keys[:8], np.arange(8))
     material = part.material(spec, own, no_trunk, settings)
     learn = part.learning(spec, own, settings, material)
+    torch.manual_seed(0)
     module = material.build(learn.outputs).eval()
+    with torch.no_grad():
+        module.out.weight.mul_(8)  # what isn't learned hardly prefers a tag
     module.out.half().float()  # as the head stores it
     head, own_net, _ = part.left(learn, module)
     engine = own_net.load()
@@ -127,7 +132,7 @@ def test_the_tags_that_are_served_are_those_that_were_learned(base: str) -> None
     served = one(head.run(own.inputs), lambda calls: [engine.run(call) for call in calls]).values
     for mine, theirs in zip(said_here, served.tolist(), strict=True):
         assert [span[:3] for span in mine] == [span[:3] for span in theirs]
-        assert [span.score for span in mine] == pytest.approx([span.score for span in theirs], abs=1e-4)
+        assert [span.score for span in mine] == pytest.approx([span.score for span in theirs], abs=1e-3)
     assert any(len(spans) for spans in served)
 
 

@@ -28,7 +28,7 @@ class SingleEngine:
         return COST
 
     def run(self, call: Call) -> Any:
-        """Raises TrunklineError for a form, an adapter or options this trunk doesn't have."""
+        """Raises TrunklineError for a form or options this trunk doesn't have."""
         check_asked(self.card, call)
         found = run_all(self._pooled, call.items)
         return np.array(found, np.float32).reshape(len(found), self.card.dim)

@@ -37,7 +37,7 @@ class FinetuneSettings(FoldSettings, frozen=True, forbid_unknown_fields=True, kw
 
     epochs: Annotated[int, Meta(ge=1)] = 3
     batch: Annotated[int, Meta(ge=1)] = 16
-    rate: Annotated[float, Meta(gt=0)] = 5e-5
+    rate: Annotated[float, Meta(gt=0)] = 1e-4
     patience: Annotated[int, Meta(ge=0)] = 2
     folds: Annotated[int, Meta(ge=2, le=20)] = 2
     dropout: Annotated[float, Meta(ge=0, lt=1)] = 0.1
