@@ -137,6 +137,26 @@ def test_without_a_log_loss_the_primary_metric_decides(task: str) -> None:
 
 
 @pytest.mark.usefixtures("rungs")
+@pytest.mark.parametrize(("adapting", "tried"), [(("high", "tie"), ["low", "high", "tie"]), (("tie", "high"), ["low", "tie"])])
+def test_the_first_adapting_rung_that_brings_nothing_is_the_last(
+    adapting: tuple[str, ...], tried: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ladder, "TEXT", ("low",))
+    monkeypatch.setattr(ladder, "ADAPT", adapting)
+    found = climb(spec_of(method={"adapt": True}), CLASSIFY, examples(n=200), ask)
+    assert [rung.method for rung in found.rungs] == tried
+    assert found.method == ("high" if "high" in tried else "low")
+
+
+def test_trunks_are_adapted_only_where_the_product_says_so() -> None:
+    for inputs, task in (({"text": "text"}, "classify"), ({"text": "text"}, "tag"), ({"photo": "image"}, "classify")):
+        plain = order(spec_of(task, inputs), examples(n=300))
+        assert not set(plain) & set(ladder.ADAPT)
+        assert order(spec_of(task, inputs, method={"adapt": True}), examples(n=300)) == [*plain, *ladder.ADAPT]
+    assert order(spec_of(inputs={"size": "number"}, method={"adapt": True}), examples()) == ["tabular", "boosting", "blend"]
+
+
+@pytest.mark.usefixtures("rungs")
 def test_a_named_method_that_fails_is_an_error_with_its_own_words() -> None:
     with pytest.raises(TrainError, match="larger than its budget"):
         climb(spec_of(method={"name": "broken"}), CLASSIFY, examples(), ask)

@@ -18,9 +18,10 @@ from tests.berts import bert_folder, write
 from tests.methods.texts import spec_of
 from tests.products import write_rows
 
+from trunkline.desk import Desk
 from trunkline.errors import BundleError
 from trunkline.heads import HEADS
-from trunkline.methods import METHODS
+from trunkline.methods import METHODS, ladder
 from trunkline.methods.adapt import Finetune, FinetuneSettings, Lora, LoraSettings
 from trunkline.metrics.spans import span_f1
 from trunkline.product import Product
@@ -209,3 +210,28 @@ def test_a_bundle_adapted_from_another_trunk_is_refused(base: str, tmp_path: Pat
     write(place / "config_sentence_transformers.json", {"prompts": {"query": "query: "}, "default_prompt_name": "query"})
     with pytest.raises(BundleError, match="adapted from another"):
         Adapted(own.about, own.weights).load()
+
+
+def test_auto_climbs_to_an_adapted_trunk_where_it_brings_more(base: str, one_thread: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Over a first rung that is easily beaten: frozen vectors of random weights tell these subjects apart too."""
+    monkeypatch.setattr(ladder, "TEXT", ("majority",))
+    monkeypatch.setattr(Lora, "settings", _QuickLora)
+    known = said(n=120)
+    spec = spec_of("classify", {"text": "text"}, method={"adapt": True}, trunks={"text": base})
+    found = ladder.climb(spec, TASKS.get("classify")(), known, Desk().ask())
+    frozen, learned, *rest = found.rungs
+    assert (frozen.method, learned.method, learned.kept) == ("majority", "lora", True)
+    assert learned.gain is not None
+    assert learned.gain.low > 0
+    assert learned.size_bytes > frozen.size_bytes
+    assert [rung.method for rung in rest] == ["finetune"]
+    assert found.method in ("lora", "finetune")
+    assert found.candidate.networks
+
+
+class _QuickLora(LoraSettings, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    epochs: int = 12
+    batch: int = 8
+    rate: float = 0.006
+    dropout: float = 0.0
+    patience: int = 0

@@ -53,6 +53,7 @@ class LoraSettings(FinetuneSettings, frozen=True, forbid_unknown_fields=True, kw
 
 class _Adapting(Network):
     kind: ClassVar[Literal["lora", "full"]]
+    climbs: ClassVar[bool] = True
     tasks: ClassVar[tuple[str, ...]] = (*TASKS, "tag")
     needs: ClassVar[tuple[str, ...]] = ("torch", "accelerate", "transformers")
 

@@ -29,6 +29,7 @@ class FinetunePicturesSettings(PictureSettings, frozen=True, forbid_unknown_fiel
 
 class FinetunePictures(Network):
     name: ClassVar[str] = "finetune"
+    climbs: ClassVar[bool] = True
     settings: ClassVar[type[NetSettings]] = FinetunePicturesSettings
 
     def reads(self, spec: Spec) -> str:

@@ -41,6 +41,7 @@ TEXT = ("ngrams", "linear", "fused")
 FEW_TEXT = ("linear", "ngrams", "fused")
 TABLE = ("tabular", "boosting", "blend")
 TRUNK = ("linear",)  # without a text: pictures
+ADAPT = ("lora", "finetune")  # each dearer than the one before it, and none tried once one brought nothing
 
 
 @runtime_checkable
@@ -76,8 +77,9 @@ def order(spec: Spec, examples: Examples) -> list[str]:
     """The methods to try, the simplest first; which of them can is for each to say."""
     if spec.method.name != "auto":
         return [spec.method.name]
+    adapt = ADAPT if spec.method.adapt else ()
     if spec.task == "tag":
-        return ["token_linear"]
+        return ["token_linear", *adapt]
     if spec.task == "extract":
         return ["best_sentence", "span_linear"]
     kinds = set(spec.inputs.values())
@@ -85,11 +87,13 @@ def order(spec: Spec, examples: Examples) -> list[str]:
         return list(TABLE)
     few = bool(examples.labels) and len(examples) <= FEW * len(examples.labels)
     vectors = (FEW_TEXT if few else TEXT) if "text" in kinds else TRUNK
-    return [*vectors, *(["boosting"] if kinds - set(TRUNK_KINDS) else [])]
+    return [*vectors, *(["boosting"] if kinds - set(TRUNK_KINDS) else []), *adapt]
 
 
 def climb(spec: Spec, task: Task, examples: Examples, ask: Ask, progress: Progress = SILENT) -> Climbed:
     """Learn by the spec's method, or by each rung in turn and keep the best.
+
+    Of those that adapt the trunk, the first that isn't kept is the last that is tried.
 
     Where a trunk is used, a rung is kept over the best before it if the paired out-of-fold gain of the
     primary metric excludes zero; or, since few rows tell labels apart only coarsely, if its gain is not
@@ -121,8 +125,10 @@ def climb(spec: Spec, task: Task, examples: Examples, ask: Ask, progress: Progre
             continue
         seconds = time.perf_counter() - started
         gain, kept, note = judge.against(tried[name], tried.get(best))
-        size = size_of(tried[name].head)
+        size = size_of(tried[name].head) + sum(network.size_bytes for network in tried[name].networks.values())
         rungs.append(Rung(name, judge.primary.name, judge.value(tried[name]), gain, seconds, size, kept, note))
+        if not kept and name in ADAPT:
+            break
         best = name if kept else best
     if not tried:
         raise TrainError(

@@ -50,6 +50,7 @@ class Network:
     settings: ClassVar[type[FoldSettings]] = NetSettings
     tasks: ClassVar[tuple[str, ...]] = TASKS
     needs: ClassVar[tuple[str, ...]] = ("torch", "accelerate", "onnx", "onnxruntime")
+    climbs: ClassVar[bool] = False  # does auto try it where the product says `adapt`?
     progress: Progress = SILENT
 
     def reads(self, spec: Spec) -> str:
@@ -59,7 +60,7 @@ class Network:
         raise NotImplementedError
 
     def can(self, spec: Spec, examples: Examples) -> Refused | None:
-        if spec.method.name != self.name:
+        if spec.method.name != self.name and not (self.climbs and spec.method.adapt):
             return Refused("cannot", f"{self.name} learns for minutes: only a product that names it gets one")
         if spec.task not in self.tasks:
             return Refused("cannot", f"{self.name} does {', '.join(self.tasks)}, not {spec.task}")

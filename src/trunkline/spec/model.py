@@ -43,6 +43,10 @@ class MethodChoice(Struct, frozen=True, forbid_unknown_fields=True):
     """How the product is learned."""
 
     name: Annotated[str, Meta(description="A method's name, or auto: the ladder that fits the data.")] = "auto"
+    adapt: Annotated[
+        bool,
+        Meta(description="auto: climb on from the frozen trunk to contrastive tuning, LoRA and full fine-tuning while each brings a clear gain. Minutes to hours."),
+    ] = False
     settings: Annotated[dict[str, Any], Meta(description="Settings of that method; unknown ones are refused.")] = {}
     head_mb: Annotated[float, Meta(gt=0, description="Size budget of the saved head, megabytes (10^6 bytes).")] = 1.0
     folds: Annotated[int, Meta(ge=2, le=20, description="Folds for out-of-fold predictions.")] = 5
