@@ -205,17 +205,17 @@ def test_a_flood_does_not_starve_another_caller() -> None:
     engine = Slow(0.01)
     under = scheduler(engine)
 
-    async def flood() -> float:
+    async def flood() -> int:
         busy = [asyncio.ensure_future(under.run(asking(f"f{i}"), Ticket(caller="flood"))) for i in range(600)]
         await asyncio.sleep(0.03)
-        began = time.perf_counter()
+        before = len(engine.calls)
         await under.run(asking("quiet"), Ticket(caller="quiet"))
-        waited = time.perf_counter() - began
+        between = len(engine.calls) - before
         assert sum(task.done() for task in busy) < 400  # the flood was not over yet
         await gathered(*busy)
-        return waited
+        return between
 
-    assert asyncio.run(flood()) < 0.15
+    assert asyncio.run(flood()) <= 4  # calls of the engine, its own among them, however slow the machine is
 
 
 def test_one_engine_cannot_starve_another() -> None:

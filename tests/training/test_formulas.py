@@ -92,8 +92,8 @@ class Holder:
     def __init__(self, *parameters: Any) -> None:
         self._parameters = parameters
 
-    def parameters(self) -> Any:
-        return iter(self._parameters)
+    def named_parameters(self) -> Any:
+        return ((str(at), parameter) for at, parameter in enumerate(self._parameters))
 
 
 def test_gradient_descent_fits_a_line() -> None:
