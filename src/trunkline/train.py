@@ -162,6 +162,7 @@ def pack(
         without=without_each(line.spec, line.task, loaded.train, loaded.test, climbed, line.ask),
         live=live_prediction(line, loaded.test),
         epochs=[(each["number"], each["loss"], each["figures"].get("loss")) for each in candidate.settings.get("curve", ())],
+        notes=candidate.settings.get("notes", ()),
     )
     watch.lap("prove")
     report = prove(replace(evidence, seconds=watch.seconds))

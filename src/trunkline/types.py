@@ -460,4 +460,5 @@ class Evidence:
     without: Sequence[Without] = ()  # each input column, of a product that has several
     live: Prediction | None = None  # the serving bundle's, on the same rows
     epochs: Sequence[tuple[int, float, float | None]] = ()  # of a network learned here: epoch, loss, validation loss
+    notes: Sequence[tuple[str, Mapping[str, Any]]] = ()  # of its learning: a key of `proof.messages` behind "learned.", values
     version: str = ""

@@ -45,6 +45,7 @@ class CnnSettings(PictureSettings, frozen=True, forbid_unknown_fields=True, kw_o
     epochs: Count = 20
     rate: Above = 3e-3
     average: Share = 0.99
+    patience: Annotated[int, Meta(ge=0)] = 8  # pictures: at this rate the validation loss first rises for about seven epochs
     seconds: Annotated[float, Meta(gt=0, le=300)] = 10.0
     start: str = ""
 

@@ -78,6 +78,7 @@ def prove(evidence: Evidence) -> Report:
         verdict=_verdict(evidence, judge(spec.gate.rules, figures)),
         columns=brought(evidence, metrics[primary]),
         epochs=tuple(evidence.epochs),
+        notes=tuple((key, dict(values)) for key, values in evidence.notes),
         resampled="rows" if resample.units is None else "groups" if test.groups is not None else "blocks",
     )
 

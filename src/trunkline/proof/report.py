@@ -280,6 +280,7 @@ class Report(Struct, frozen=True):
     resampled: str = "rows"  # what the intervals treat as independent: rows, groups, blocks
     columns: tuple[Brought, ...] = ()  # most first; () for a single column
     epochs: tuple[tuple[int, float, float | None], ...] = ()  # as in `types.Evidence`
+    notes: tuple[tuple[str, dict[str, Any]], ...] = ()  # likewise
     format: int = FORMAT
 
     def as_dict(self) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from trunkline.errors import TrainError
 from trunkline.terminal import SILENT, Progress
 from trunkline.training.optimisers import optimiser_of, rate_at
 from trunkline.training.settings import LoopSettings
-from trunkline.training.state import Epoch, State
+from trunkline.training.state import Epoch, Note, State
 from trunkline.training.tracker import tracker_of
 
 Batch: TypeAlias = Any
@@ -59,10 +59,10 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Learned:
-    """epochs: the curve. notes: what went otherwise than planned, in sentences. The recipe's module holds the weights."""
+    """epochs: the curve. notes: what went otherwise than planned, each a key of `proof.messages` behind "learned." and its values. The recipe's module holds the weights."""
 
     epochs: Sequence[Epoch]
-    notes: Sequence[str]
+    notes: Sequence[Note]
     seconds: float
     stopped: str = ""  # why before the last epoch; "" if not
 
@@ -214,17 +214,16 @@ class _Run:
         if self.parts >= len(rows):
             raise TrainError("one row is too large for this machine's memory", where=self.name, hint="a smaller network or shorter rows")
         self.parts = min(2 * self.parts, len(rows))
-        self.state.notes.append(
-            f"step {self.state.step + 1}: a batch of {len(rows)} rows was too large for memory; it goes through in {self.parts} parts"
-        )
+        self.state.notes.append(("halved", {"step": self.state.step + 1, "rows": len(rows), "parts": self.parts}))
 
     def _diverged(self, loss: float) -> None:
         state = self.state
-        told = f"the loss was {loss} at step {state.step + 1}"
+        lost = state.step + 1
+        told = f"the loss was {loss} at step {lost}"
         if not state.restore_good():
             raise TrainError("learning failed", where=self.name, found=told, hint="a smaller rate, or clip = 1")
         state.stopped = f"{told}; the weights are those of step {state.step}"
-        state.notes.append(state.stopped)
+        state.notes.append(("diverged", {"step": lost, "kept": state.step}))
 
     def _show(self, epoch: int, loss: float) -> None:
         if not self.tell:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 import torch
@@ -24,6 +24,9 @@ class Epoch(msgspec.Struct, frozen=True):
     seconds: float
 
 
+Note: TypeAlias = tuple[str, dict[str, int]]  # what went otherwise than planned: "resumed", "halved", "diverged", and its numbers
+
+
 class State:
     """`close` after every epoch, `save` at any step, `resume` before the first."""
 
@@ -32,7 +35,7 @@ class State:
         self.step = self.seen = self.waited = 0
         self.total = 0.0  # sum of the losses of the rows seen in this epoch
         self.epochs: list[Epoch] = []
-        self.notes: list[str] = []
+        self.notes: list[Note] = []
         self.stopped = ""
         self.best: tuple[float, dict[str, Any]] | None = None  # (validation loss, weights)
         self.good: tuple[int, dict[str, Any]] | None = None  # (step, weights) of the last whole epoch
@@ -120,11 +123,11 @@ class State:
         torch.set_rng_state(groups["rng"]["torch"])
         self.shadow = groups.get("shadow", {})
         self.step, self.seen, self.waited = meta["step"], meta["seen"], meta["waited"]
-        self.total, self.stopped, self.notes = float.fromhex(meta["total"]), meta["stopped"], meta["notes"]
+        self.total, self.stopped, self.notes = float.fromhex(meta["total"]), meta["stopped"], [(key, values) for key, values in meta["notes"]]
         self.epochs = msgspec.convert(meta["epochs"], list[Epoch])
         self.best = (float.fromhex(meta["best"]), groups["best"]) if meta["best"] is not None else None
         self.good = (meta["good"], groups["good"]) if meta["good"] is not None else None
-        self.notes.append(f"went on from step {self.step}")
+        self.notes.append(("resumed", {"step": self.step}))
 
 
 def _copy(module: Any) -> dict[str, Any]:
