@@ -112,11 +112,20 @@ def test_rates_that_no_sound_has_are_refused(rate: int, words: str) -> None:
     assert words in refused(saved(np.zeros(10), rate)).message
 
 
-@pytest.mark.parametrize("form", ["FLAC"])
-def test_a_sound_that_is_cut_off_is_refused(form: str) -> None:
+@pytest.mark.parametrize("share", [0.9, 0.5, 0.1])
+@pytest.mark.parametrize("form", ["FLAC", "WAV", "OGG", "MP3"])
+def test_a_sound_that_is_cut_off_is_refused(form: str, share: float) -> None:
     noise = np.random.default_rng(0).uniform(-0.5, 0.5, 30_000)
-    whole = saved(noise, form=form)
-    assert refused(whole[: len(whole) // 2]).code == "unreadable"
+    whole = saved(noise, 16_000, form)
+    assert not isinstance(Audio().read(whole), Refused)
+    assert refused(whole[: int(len(whole) * share)]).code == "unreadable"
+
+
+@pytest.mark.parametrize("size", [0, 0xFFFFFFFF])
+def test_a_recorder_that_does_not_know_the_size_is_believed(size: int) -> None:
+    data = bytearray(saved(tone()))
+    data[4:8] = struct.pack("<I", size)
+    assert isinstance(Audio().read(bytes(data)), Sound)
 
 
 def test_other_formats_that_the_decoder_knows_are_refused() -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -111,6 +113,19 @@ def test_checkpoints_are_gone_once_all_is_learned(tmp_path: Path) -> None:
     files = [path for path in (tmp_path / "cache" / "training").rglob("*") if path.is_file()]
     kept = [path for path in files if path.suffix != ".lock"]
     assert kept == [found.networks["own:net"].model]
+
+
+def test_trainings_that_nobody_goes_on_with_are_gone_after_a_month(tmp_path: Path) -> None:
+    old, new = tmp_path / "cache" / "training" / "other-old", tmp_path / "cache" / "training" / "other-new"
+    for place in (old, new):
+        (place / "all-rows").mkdir(parents=True)
+        (place / "left.onnx").write_bytes(b"")
+    month = time.time() - 31 * 86_400
+    for place in (old / "all-rows", old):
+        os.utime(place, (month, month))
+    os.utime(new, (month, month))  # but its checkpoint is of today
+    made("cnn1d", "classify", examples(n=40))
+    assert (old.exists(), new.exists()) == (False, True)
 
 
 def test_the_table_of_words_starts_from_the_trunk() -> None:

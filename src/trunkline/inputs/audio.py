@@ -26,6 +26,7 @@ MAX_CHANNELS = 64
 FORMATS = ("WAV", "WAVEX", "RF64", "FLAC", "OGG", "MP3")
 SUFFIXES = frozenset({".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus"})
 _BLOCK = 65_536  # frames that are decoded at a time, so that a small file never fills memory
+_NO_SIZE = 0x7FFF0000  # from here on a WAV file's size means that it wasn't known
 _kept: Kept[Samples] = Kept(64_000_000)  # bytes of samples
 
 
@@ -95,6 +96,7 @@ def _decode(data: bytes) -> Samples:
         import soxr
     except ImportError as error:
         raise MissingExtra(error.name or "soundfile", "audio") from None
+    _check_whole(data)
     parts: list[Samples] = []
     with soundfile.SoundFile(io.BytesIO(data)) as file:
         _check(file)
@@ -117,6 +119,16 @@ def _decode(data: bytes) -> Samples:
     if not np.isfinite(samples).all():
         raise ValueError("it holds samples that are no numbers")
     return np.asarray(samples / max(np.float32(1), np.abs(samples).max()), np.float32)
+
+
+def _check_whole(data: bytes) -> None:
+    """What libsndfile doesn't mind: a WAV file's own size (recorders that don't know it write 0 or all ones; the last
+    chunk's padding may be missing), and that an Ogg file's last page says so. Raises ValueError."""
+    if data.startswith(b"OggS") and not data[data.rfind(b"OggS") :][5:6] >= b"\4":
+        raise ValueError("it is cut off: its last page is missing")
+    told = int.from_bytes(data[4:8], "little") + 8
+    if data.startswith(b"RIFF") and data[8:12] == b"WAVE" and 8 < told < _NO_SIZE and len(data) < told - 1:
+        raise ValueError(f"it is cut off: {len(data):,} of {told:,} bytes are there")
 
 
 def _check(file: Any) -> None:

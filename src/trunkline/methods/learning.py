@@ -8,9 +8,11 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Annotated, Any, NamedTuple, TypeAlias
 
 import msgspec
@@ -32,6 +34,7 @@ from trunkline.vocabulary import Vocabulary
 
 Index: TypeAlias = NDArray[np.int64]
 FOLDS = 3
+OLD = 30 * 86_400.0  # seconds
 JUDGED = 256  # rows that are answered together
 
 
@@ -93,10 +96,14 @@ class Learning:
         return self.answers.outputs
 
     def forget(self) -> None:
-        """All is learned: take the checkpoints away. The network's file stays until its bundle has it."""
+        """All is learned: take the checkpoints away, and other trainings' that nobody touched for OLD. The network's file
+        stays until its bundle has it."""
         for place in self.folder.iterdir():
             if place.is_dir():
                 shutil.rmtree(place)
+        for folder in self.folder.parent.iterdir():
+            if folder.is_dir() and folder != self.folder and _idle(folder) > OLD:
+                shutil.rmtree(folder, ignore_errors=True)
 
     def values(self, module: Any, rows: Index) -> Sequence[Any] | NDArray[Any]:
         """`Prediction.values` of these rows."""
@@ -216,3 +223,11 @@ def answered_each(module: Any, material: Material, rows: Index, held: Sequence[i
                 found[at] = own
     module.train(was)
     return found
+
+
+def _idle(folder: Path) -> float:
+    """Seconds since a file came into it or into a folder of it; 0 where another process is at work there just now."""
+    try:
+        return time.time() - max(place.stat().st_mtime for place in (folder, *folder.iterdir()) if place.is_dir())
+    except OSError:
+        return 0.0
