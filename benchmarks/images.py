@@ -46,12 +46,13 @@ def product(place: Path, data: str, settings: str) -> Path:
 ROADS = {
     "trunk efficientnet-lite0, linear head": '[method]\nname = "linear"\n',
     "cnn small from scratch, 32 pixels a side": '[method]\nname = "cnn"\n[method.settings]\nfolds = 2\nside = 32\nflip = true\n',
+    "the trunk fine-tuned": '[method]\nname = "finetune"\n',
 }
 
 
 def cats_dogs() -> list[dict[str, Any]]:
     rows = []
-    for road, settings in ROADS.items():
+    for road, settings in list(ROADS.items())[:2]:
         with tempfile.TemporaryDirectory() as place:
             found = trained(product(Path(place), "cats_dogs", settings))
             kept = {name: found[name] for name in ("accuracy", "95 %", "seconds", "ms a row")}
@@ -62,22 +63,25 @@ def cats_dogs() -> list[dict[str, Any]]:
 
 def chest() -> list[dict[str, Any]]:
     """Accuracy and AUC (of pneumonia) on the test part: by mean brightness, cut where training rows are told apart best,
-    and by the trunk's vectors with a linear head."""
+    by the trunk's vectors with a linear head, and by the trunk fine-tuned."""
     from trunkline.desk import Desk
     from trunkline.product import Product
 
-    with tempfile.TemporaryDirectory() as place:
-        home = product(Path(place), "chest_xray_nih", ROADS["trunk efficientnet-lite0, linear head"])
-        train, test = (brightness(home / part) for part in ("train", "test"))
-        started = time.perf_counter()
-        found = Product(home, Desk())
-        found.train()
-        rows = [{"image": path.read_bytes()} for path in test[2]]
-        scores = np.array([answer["scores"]["pneumonia"] for answer in found.predict(rows)])
-        seconds = time.perf_counter() - started
+    told: list[tuple[str, NDArray[np.float64], NDArray[np.bool_], float]] = []
+    for road in ("trunk efficientnet-lite0, linear head", "the trunk fine-tuned"):
+        with tempfile.TemporaryDirectory() as place:
+            home = product(Path(place), "chest_xray_nih", ROADS[road])
+            train, test = (brightness(home / part) for part in ("train", "test"))
+            started = time.perf_counter()
+            found = Product(home, Desk())
+            found.train()
+            rows = [{"image": path.read_bytes()} for path in test[2]]
+            scores = np.array([answer["scores"]["pneumonia"] for answer in found.predict(rows)])
+            told.append((road, scores, scores > 0.5, time.perf_counter() - started))
+            print(road, round(told[-1][-1]), "s", flush=True)
     sign, cut = best_cut(*train[:2])
     floor = sign * test[0]
-    told = [("mean brightness alone", floor, floor > cut, 0.0), ("trunk efficientnet-lite0, linear head", scores, scores > 0.5, seconds)]
+    told.insert(0, ("mean brightness alone", floor, floor > cut, 0.0))
     return [scored(name, values, said, test[1], took) for name, values, said, took in told]
 
 
@@ -118,7 +122,7 @@ def scored(name: str, values: NDArray[np.float64], said: NDArray[np.bool_], want
 
 PARTS: dict[str, tuple[Callable[[], list[dict[str, Any]]], str, str, str]] = {
     "cats_dogs": (cats_dogs, "Cats and dogs: the offline trunk, and a network from scratch", "one run each, seed 0; the report's 95 % interval over the test pictures; seconds of everything, on a machine that was busy with other work", SCRATCH),
-    "chest": (chest, "Chest X-rays: brightness as the floor, and the offline trunk (no medical device)", f"one run, seed 0; 95 % of {DRAWS:,} bootstrap draws of the test pictures", NOTE),
+    "chest": (chest, "Chest X-rays: brightness as the floor, the offline trunk, and the trunk fine-tuned (no medical device)", f"one run, seed 0; 95 % of {DRAWS:,} bootstrap draws of the test pictures", NOTE),
 }  # fmt: skip
 
 
