@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import csv
 import io
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -181,3 +183,27 @@ def test_one_class_and_parts_in_a_folder_are_told(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="training and a test part") as caught:
         Product(tmp_path).validate()
     assert 'test = "two/test"' in caught.value.hint
+
+
+@needs_trunk
+def test_the_image_trunk_is_learned_further_and_answers_without_torch(tmp_path: Path, one_thread: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("torch", "accelerate"):
+        pytest.importorskip(name, reason=f"{name} is not installed")
+    monkeypatch.setenv("TRUNKLINE_CACHE", str(tmp_path / "cache"))
+    class_folders(tmp_path / "photos", 20)
+    (tmp_path / "product.toml").write_text(
+        'name = "plants"\ntask = "classify"\nlabel = "label"\n[inputs]\nimage = "image"\n[data]\ntrain = "photos"\n'
+        '[method]\nname = "finetune"\n[method.settings]\nside = 32\nepochs = 3\nrate = 0.001\n'
+    )
+    plants = opened(tmp_path)
+    bundle = plants.train()
+    assert bundle.report["metrics"]["accuracy"]["value"] == 1
+    assert "own/net/model.onnx" in bundle.manifest.files
+    new = tmp_path / "new.png"
+    new.write_bytes(picture(COLOURS["leaf"], 9_999))
+    code = (
+        "import sys; sys.modules.update(torch=None, transformers=None, accelerate=None)\n"
+        f"from trunkline import Product; p = Product({str(tmp_path)!r}); print(next(iter(p.predict([p.row_of({str(new)!r})])))['label'])"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert told.stdout.strip() == "leaf", told.stderr

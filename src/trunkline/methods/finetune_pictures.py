@@ -50,4 +50,5 @@ class FinetunePictures(Network):
             return EfficientNetLite(outputs, weights, **{name: told[name] for name in ("dropout",) if name in told})
 
         values = [row[column] for row in examples.inputs]
-        return replace(pictures(column, values, settings, build), origin=EfficientNetLite0().card.fingerprint)
+        origin = EfficientNetLite0().card.fingerprint
+        return replace(pictures(column, values, settings, build), origin=origin, large=settings.precision == "auto")
