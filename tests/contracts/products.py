@@ -79,6 +79,8 @@ def products() -> dict[str, Made]:
         for name in ("finetune", "lora"):
             how = {"name": name, "head_mb": HEAD_MB, "settings": SHORT}
             found[f"scratch {name}"] = make("classify", TEXT, examples("classify"), method=how, trunks=trunks)
+        how = {"name": "contrastive", "head_mb": HEAD_MB, "settings": SHORT}
+        found["few contrastive"] = make("classify", TEXT, examples("classify"), method=how, trunks=trunks)
     few = examples(n=90).take(np.arange(9))
     return {**found, "nine rows": make("classify", TEXT, few)}
 

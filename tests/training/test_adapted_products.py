@@ -215,6 +215,7 @@ def test_a_bundle_adapted_from_another_trunk_is_refused(base: str, tmp_path: Pat
 def test_auto_climbs_to_an_adapted_trunk_where_it_brings_more(base: str, one_thread: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Over a first rung that is easily beaten: frozen vectors of random weights tell these subjects apart too."""
     monkeypatch.setattr(ladder, "TEXT", ("majority",))
+    monkeypatch.setattr(ladder, "ADAPT", ("lora", "finetune"))  # `contrastive` would do it too
     monkeypatch.setattr(Lora, "settings", _QuickLora)
     known = said(n=120)
     spec = spec_of("classify", {"text": "text"}, method={"adapt": True}, trunks={"text": base})

@@ -22,6 +22,7 @@ METHODS: Door[type[Method]] = Door(
         "cnn": "trunkline.methods.cnn:Cnn",
         "finetune": "trunkline.methods.adapt:Finetune",
         "lora": "trunkline.methods.adapt:Lora",
+        "contrastive": "trunkline.methods.contrastive:Contrastive",
         "onnx": "trunkline.methods.onnx:Onnx",
         "token_linear": "trunkline.methods.token_linear:TokenLinear",
         "span_linear": "trunkline.methods.span_linear:SpanLinear",

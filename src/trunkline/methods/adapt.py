@@ -24,7 +24,7 @@ from trunkline.spec import Spec
 from trunkline.spec.model import trunk_of
 from trunkline.trunks import find
 from trunkline.trunks.adapted import adapted
-from trunkline.trunks.bert import BertTrunk
+from trunkline.trunks.bert import BertParts, BertTrunk
 from trunkline.types import Ask, Call, Candidate, Examples, Folds, Head, Refused
 
 ENGINE = f"{HOME}:{NET}"
@@ -51,7 +51,9 @@ class LoraSettings(FinetuneSettings, frozen=True, forbid_unknown_fields=True, kw
     alpha: Annotated[int, Meta(ge=1)] = 32
 
 
-class _Adapting(Network):
+class Adapting(Network):
+    """A method's own: `kind` and whatever `Network` asks for."""
+
     kind: ClassVar[Literal["lora", "full"]]
     climbs: ClassVar[bool] = True
     tasks: ClassVar[tuple[str, ...]] = (*TASKS, "tag")
@@ -68,13 +70,9 @@ class _Adapting(Network):
     def material(self, spec: Spec, examples: Examples, ask: Ask, settings: Any) -> Material:
         trunk = cast(BertTrunk, find(str(trunk_of(spec, "text"))))
         parts, texts = trunk.parts(), texts_of(spec, examples)
-        rank, alpha = getattr(settings, "rank", 0), getattr(settings, "alpha", 0)
 
         def build(outputs: int) -> Any:
-            from trunkline.networks.adapted import Adapted, Tagging
-
-            make = Tagging if spec.task == "tag" else Adapted
-            return make(parts, outputs, settings.dropout, rank, alpha)
+            return self.module(spec, parts, outputs, settings)
 
         if spec.task == "tag":
             inputs, sizes = tag_inputs(parts.tokenizer, texts)
@@ -85,6 +83,13 @@ class _Adapting(Network):
             origin=trunk.card.fingerprint,
         )  # fmt: skip
 
+    def module(self, spec: Spec, parts: BertParts, outputs: int, settings: Any) -> Any:
+        """The network that learns, from the trunk's `parts`."""
+        from trunkline.networks.adapted import Adapted, Tagging
+
+        make = Tagging if spec.task == "tag" else Adapted
+        return make(parts, outputs, settings.dropout, getattr(settings, "rank", 0), getattr(settings, "alpha", 0))
+
     def learning(self, spec: Spec, examples: Examples, settings: Any, material: Material) -> Learning:
         if spec.task != "tag":
             return super().learning(spec, examples, settings, material)
@@ -94,7 +99,7 @@ class _Adapting(Network):
         spec, texts = learn.spec, texts_of(learn.spec, learn.examples)
         own = adapted(str(trunk_of(spec, "text")), self.kind, module.learned(), learn.folder)
         (column,), (weights, bias) = spec.inputs, module.top()
-        told = {"cosine": _agreement(module, own.load(), texts[:CHECKED])}
+        told = {"cosine": agreement(module, own.load(), texts[:CHECKED])}
         if spec.task == "tag":
             return tag_head(ENGINE, column, weights, bias), own, told
         scale = np.maximum(np.abs(weights).max(axis=0), 1e-30)
@@ -102,7 +107,7 @@ class _Adapting(Network):
         return LinearHead(learn.answers.link, bias, part), own, told
 
 
-class Finetune(_Adapting):
+class Finetune(Adapting):
     """All layers learn; word embeddings stay the trunk's. Pictures by `FinetunePictures`."""
 
     name: ClassVar[str] = "finetune"
@@ -120,13 +125,13 @@ class Finetune(_Adapting):
         return pictures.fit(spec, examples, folds, ask)
 
 
-class Lora(_Adapting):
+class Lora(Adapting):
     """A hundredth of the weights learn, and any number of such products run on one graph."""
 
     name: ClassVar[str] = "lora"
     kind: ClassVar[Literal["lora", "full"]] = "lora"
     settings: ClassVar[type[FoldSettings]] = LoraSettings
-    needs: ClassVar[tuple[str, ...]] = (*_Adapting.needs, "peft")
+    needs: ClassVar[tuple[str, ...]] = (*Adapting.needs, "peft")
 
 
 def _sees(spec: Spec) -> bool:
@@ -150,7 +155,7 @@ def _inputs(ids: list[list[int]]) -> tuple[Any, Any]:
     return inputs, np.array([len(each) for each in ids])
 
 
-def _agreement(module: Any, engine: Any, texts: list[str]) -> float:
+def agreement(module: Any, engine: Any, texts: list[str]) -> float:
     """The least cosine between the vectors served and PyTorch's. Raises TrainError where they aren't the same network."""
     import torch
 

@@ -52,7 +52,7 @@ def cross_fit(
         jobs = [(penalty, fold) for penalty in penalties for fold in judges]
         known.update(zip(jobs, run_all(lambda job: _held_out(x, answers, folds, trust, *job), jobs), strict=True))
         judged = np.isin(folds, judges) & judgeable(answers.values)
-        losses = {p: _loss(answers, _gather(known, p, judges, folds)[judged], judged) for p in penalties}
+        losses = {p: cooled_loss(answers, _gather(known, p, judges, folds)[judged], judged) for p in penalties}
         best = min(penalties, key=lambda penalty: losses[penalty])
     rest = [fold for fold in every if (best, fold) not in known]
     whole, *found = run_all(lambda fold: _fit(x, answers, folds, trust, best, fold), [NO_FOLD, *rest])
@@ -102,7 +102,8 @@ def _gather(
     return out
 
 
-def _loss(answers: Answers, scores: Weights, judged: NDArray[np.bool_]) -> float:
+def cooled_loss(answers: Answers, scores: Weights, judged: NDArray[np.bool_]) -> float:
+    """The loss of the judged rows' scores at their best temperature; judged: (n,) of `answers`."""
     if not judged.any():
         return 0.0
     part, wide = answers.take(np.flatnonzero(judged)), scores.astype(np.float64)

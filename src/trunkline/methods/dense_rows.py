@@ -18,7 +18,7 @@ from trunkline.methods.solve import Fitted
 from trunkline.methods.table_target import Answers
 from trunkline.spec import Spec
 from trunkline.spec.model import AUTO_TRUNKS, trunk_of
-from trunkline.types import Ask, Examples, Floats, Folds, Head, Refused
+from trunkline.types import Ask, Examples, Floats, Folds, Head, Outputs, Refused
 
 LANDMARK_SHARE = 0.25  # of the head's budget, at most
 # Encoders crowd their vectors into a narrow cone (Ethayarajh 2019): at 0 the cosines of near strangers
@@ -91,7 +91,11 @@ def read_rows(spec: Spec, examples: Examples, ask: Ask) -> DenseRows:
     encoder = ColumnEncoder.fit(tables, examples.inputs) if tables else None
     parts = [Part(f"trunk:{trunk_of(spec, kind)}", name) for name, kind in spec.inputs.items() if kind in TRUNK_KINDS]
     dense = Dense(tuple(parts), encoder)
-    outputs = ask(dense.calls(examples.inputs))
+    return rows_by(dense, examples, ask(dense.calls(examples.inputs)))
+
+
+def rows_by(dense: Dense, examples: Examples, outputs: Outputs) -> DenseRows:
+    """outputs: the answers to `dense.calls`."""
     pooled = dense.pooled(outputs)
     features = dense.features(pooled, examples.inputs)
     centre = features.mean(axis=0, dtype=np.float64).astype(np.float32)

@@ -41,7 +41,7 @@ TEXT = ("ngrams", "linear", "fused")
 FEW_TEXT = ("linear", "ngrams", "fused")
 TABLE = ("tabular", "boosting", "blend")
 TRUNK = ("linear",)  # without a text: pictures
-ADAPT = ("lora", "finetune")  # each dearer than the one before it, and none tried once one brought nothing
+ADAPT = ("contrastive", "lora", "finetune")  # each dearer than the one before it, and none tried once one brought nothing
 
 
 @runtime_checkable

@@ -1,4 +1,4 @@
-"""A trunk with one linear layer on top, as PyTorch learns both together.
+"""A trunk that is learned further, alone or with one linear layer on top, as PyTorch has it.
 
 All of the trunk's layers: Devlin et al. 2019, https://arxiv.org/abs/1810.04805; or small matrices beside them (LoRA):
 Hu et al. 2021, https://arxiv.org/abs/2106.09685, by peft.
@@ -19,30 +19,19 @@ from trunkline.trunks.bert import BertParts
 from trunkline.trunks.bert_graph import LINEARS, linears
 
 
-class Adapted(nn.Module):
+class Vectors(nn.Module):
     """rank: of LoRA's matrices, 0 = every layer learns. alpha: B A counts alpha / rank. dropout: in the trunk's layers, or
     before A. Its state holds only what learns."""
 
-    def __init__(self, parts: BertParts, outputs: int, dropout: float, rank: int = 0, alpha: int = 0) -> None:
+    def __init__(self, parts: BertParts, dropout: float, rank: int = 0, alpha: int = 0) -> None:
         super().__init__()
         self.encoder = TextEncoder(parts, 0.0 if rank else dropout)
         if rank:
             _add_lora(self.encoder.bert, rank, alpha, dropout)
-        width = parts.shape.dense[-1].weight.shape[0] if parts.shape.dense else parts.shape.hidden
-        self.drop = nn.Dropout(dropout)
-        self.out = nn.Linear(width, outputs)
-        # numbers of variance about 1, as a layer expects them, where the trunk gives vectors of length 1
-        self.spread = float(width**0.5) if parts.shape.normalize else 1.0
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
-        """int64 (n, t), and 1 where a token is -> scores (n, outputs)."""
-        scores: Tensor = self.out(self.drop(self.encoder.vectors(ids, mask) * self.spread))
-        return scores
-
-    def top(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """(weights (width, outputs), bias (outputs,)) of the layer on the trunk's vectors."""
-        weights, bias = self.out.weight.detach().cpu().numpy(), self.out.bias.detach().cpu().numpy()
-        return np.ascontiguousarray(weights.T * np.float32(self.spread)), bias.copy()
+        """int64 (n, t), and 1 where a token is -> the trunk's pooled vectors (n, dim)."""
+        return self.encoder.vectors(ids, mask)
 
     def learned(self) -> dict[str, NDArray[np.float32]]:
         """As `trunks.adapted.adapted` takes it."""
@@ -67,6 +56,28 @@ class Adapted(nn.Module):
 
     def load_state_dict(self, state: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
         return super().load_state_dict(state, strict=False, assign=assign)
+
+
+class Adapted(Vectors):
+    """With a layer on top, learned together; dropout: before it, too."""
+
+    def __init__(self, parts: BertParts, outputs: int, dropout: float, rank: int = 0, alpha: int = 0) -> None:
+        super().__init__(parts, dropout, rank, alpha)
+        width = parts.shape.dense[-1].weight.shape[0] if parts.shape.dense else parts.shape.hidden
+        self.drop = nn.Dropout(dropout)
+        self.out = nn.Linear(width, outputs)
+        # numbers of variance about 1, as a layer expects them, where the trunk gives vectors of length 1
+        self.spread = float(width**0.5) if parts.shape.normalize else 1.0
+
+    def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """int64 (n, t), and 1 where a token is -> scores (n, outputs)."""
+        scores: Tensor = self.out(self.drop(self.encoder.vectors(ids, mask) * self.spread))
+        return scores
+
+    def top(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """(weights (width, outputs), bias (outputs,)) of the layer on the trunk's vectors."""
+        weights, bias = self.out.weight.detach().cpu().numpy(), self.out.bias.detach().cpu().numpy()
+        return np.ascontiguousarray(weights.T * np.float32(self.spread)), bias.copy()
 
 
 class Tagging(Adapted):

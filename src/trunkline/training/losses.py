@@ -75,6 +75,22 @@ def squared(values: Tensor, target: Tensor, delta: float | None = None) -> Tenso
     return functional.huber_loss(values, wanted, delta=delta)
 
 
+def contrastive(vectors: Tensor, target: Tensor, temperature: float) -> Tensor:
+    """Supervised contrastive loss (Khosla et al. 2020, https://arxiv.org/abs/2004.11362, equation 2), of rows that have
+    another one of their class in the batch, 0 without any.
+
+    vectors (n, dim), of any length; target int64 (n,). A row's loss is the mean, over the others of its class, of
+    -log(exp(c / t) / sum of exp(c / t) over all other rows), c = cosine.
+    """
+    unit = functional.normalize(vectors.float(), dim=1)
+    itself = torch.eye(len(unit), dtype=torch.bool, device=unit.device)
+    shares = functional.log_softmax((unit @ unit.T / temperature).masked_fill(itself, float("-inf")), dim=1)
+    alike = (target[:, None] == target[None]) & ~itself
+    fellows = alike.sum(dim=1)
+    each = -shares.masked_fill(~alike, 0).sum(dim=1) / fellows.clamp(min=1)
+    return each.sum() / (fellows > 0).sum().clamp(min=1)
+
+
 def balanced(counts: Tensor) -> Tensor:
     """(k,) weights by which classes of `counts` rows weigh alike; over all rows they average 1."""
     known = counts.clamp(min=1).float()
