@@ -41,6 +41,9 @@ from trunkline.types import Call
 
 SETS: dict[str, dict[str, Any]] = {
     "hotel": {"folder": "chnsenticorp_hotel", "task": "classify", "label": "label", "inputs": {"review": "text"}},
+    "hotel, 256 tokens": {
+        "folder": "chnsenticorp_hotel", "task": "classify", "label": "label", "inputs": {"review": "text"}, "trunks": {"text": "e5-small@256"},
+    },
     "sst2": {"folder": "sst2", "task": "classify", "label": "label", "inputs": {"text": "text"}},
     "resume_ner": {"folder": "resume_ner", "task": "tag", "label": "tags", "inputs": {"tokens": "text"}},
 }
@@ -52,7 +55,7 @@ TEXT = "房间很干净，服务员态度非常好，早餐也不错，就是离
 def learn(name: str, method: str, settings: dict[str, Any]) -> dict[str, Any]:
     keys = dict(SETS[name])
     folder = Path(DATA) / keys.pop("folder")
-    spec = parse_spec({"name": f"{name}-{method}", "method": {"name": method, "settings": settings}, **keys})
+    spec = parse_spec({"name": f"{keys['label']}-{method}", "method": {"name": method, "settings": settings}, **keys})
     task = TASKS.get(spec.task)()
     part: Any = METHODS.get(method)()
     train = loaded(spec, task, folder / "train.csv", None)

@@ -91,3 +91,15 @@ def test_a_processor_that_is_too_old_is_refused(name: str, monkeypatch: pytest.M
     with pytest.raises(TrunkError, match="lacks the instructions"):
         find(name).load()
     assert find("e5-small-f32").available() is None
+
+
+def test_a_trunk_of_another_length_is_named_by_it() -> None:
+    from trunkline.errors import TrunklineError
+
+    longer, usual = find("e5-small@256"), find("e5-small")
+    assert (longer.card.id, longer.card.max_tokens) == ("e5-small@256", 256)
+    assert longer.card.fingerprint != usual.card.fingerprint
+    assert find("e5-small-f32@64").card.max_tokens == 64
+    for name in ("e5-small@9", "e5-small@many", "e5-small@", "minilm@256", "nothing@256"):
+        with pytest.raises(TrunklineError):
+            find(name)

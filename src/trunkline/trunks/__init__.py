@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from inspect import signature
 from pathlib import Path
 
+from trunkline.errors import TrunkError
 from trunkline.registry import Door
 from trunkline.types import Trunk
 
@@ -24,7 +26,7 @@ LEARNED = "trunk.json"  # in the folder of a trunk that was learned on from anot
 
 
 def find(name: str) -> Trunk:
-    """The trunk called `name`: one of the door's, or "hf:<hub id>" or "folder:<path>".
+    """The trunk called `name`: one of the door's, or "hf:<hub id>" or "folder:<path>"; "e5-small@256" reads 256 tokens.
 
     Opens no weights; of the latter two, config.json says which kind they are. Raises TrunklineError with the nearest
     known name.
@@ -37,4 +39,10 @@ def find(name: str) -> Trunk:
         from trunkline.trunks.hub import hub_trunk
 
         return hub_trunk(name)
-    return TRUNKS.get(name)()
+    family, mark, limit = name.partition("@")
+    if not mark:
+        return TRUNKS.get(name)()
+    made = TRUNKS.get(family)
+    if not limit.isdigit() or "max_tokens" not in signature(made).parameters:
+        raise TrunkError("a trunk can't be had at this length", found=name, wanted="its name alone, or e5-small@256, e5-small-f32@256")
+    return made(int(limit))  # type: ignore[call-arg]
