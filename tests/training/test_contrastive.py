@@ -104,7 +104,7 @@ def test_a_draw_has_as_many_classes_as_fit_and_as_many_rows_of_each(sizes: list[
 
 @pytest.mark.parametrize(
     ("counts", "batch", "each", "folds"),
-    [([8] * 77, 128, 2, 5), ([8, 8], 16, 8, 5), ([64] * 4, 128, 32, 2), ([2] * 3, 6, 2, 5), ([64] * 200, 128, 2, 2)],
+    [([8] * 77, 64, 2, 5), ([8, 8], 16, 8, 5), ([64] * 4, 64, 16, 2), ([2] * 3, 6, 2, 5), ([64] * 200, 64, 2, 2)],
 )
 def test_a_batch_holds_many_classes_and_steps_are_bounded(counts: list[int], batch: int, each: int, folds: int) -> None:
     how = drawing(ContrastiveSettings(), np.array(counts))

@@ -38,7 +38,7 @@ from trunkline.trunks.bert import BertParts
 from trunkline.types import Ask, Call, Candidate, Examples, Folds, Prediction, Refused
 
 PER_CLASS = 64  # rows: from here on other methods have enough to learn from
-PASSES, STEPS = 6, (30, 240)  # how often as many rows are drawn as there are, within these numbers of steps
+PASSES, STEPS = 6, (40, 400)  # how often as many rows are drawn as there are, within these numbers of steps
 TOGETHER = 2  # rows of a class in a batch, at least: one alone has nothing to come closer to
 FEW = 16  # rows a class, up to which each row counts: as many networks as folds
 
@@ -48,8 +48,8 @@ class ContrastiveSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=Tru
     classes as it holds twice. folds: networks for the out-of-fold predictions; None = 5 up to 16 rows a class, else 2."""
 
     epochs: Count | None = None
-    batch: Annotated[int, Meta(ge=4)] = 128
-    rate: Above = 1e-4
+    batch: Annotated[int, Meta(ge=4)] = 64
+    rate: Above = 5e-5
     temperature: Above = 0.05
     dropout: Share = 0.1
     folds: Annotated[int, Meta(ge=2, le=20)] | None = None
