@@ -35,7 +35,7 @@ from trunkline.training.losses import contrastive
 from trunkline.trunks.adapted import Adapted
 from trunkline.types import Candidate, Examples, Refused
 
-QUICK = {"epochs": 8, "batch": 12, "rate": 0.006, "folds": 2, "dropout": 0.0}
+QUICK: dict[str, Any] = {"epochs": 8, "batch": 12, "rate": 0.006, "folds": 2, "dropout": 0.0}
 
 
 @pytest.fixture(scope="module")
