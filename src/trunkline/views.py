@@ -52,6 +52,8 @@ def data_text(report: DataReport) -> str:
     ]
     for finding in report.findings[:SHOWN]:
         lines.append(f"{SIGNS[finding.severity]} {finding.message}")
+        if finding.check == "refused_rows":
+            lines += [f"    {row['part']} row {row['row'] + 1}: {row['note']}" for row in finding.rows]
         if finding.fix and finding.severity != "info":
             lines.append(f"    try: {finding.fix}")
     if len(report.findings) > SHOWN:

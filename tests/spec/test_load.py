@@ -126,3 +126,10 @@ test  = "test.csv"
 rules = ["accuracy.low >= 0.85", "latency_p95_ms <= 50"]
 """
     assert parse_spec(tomllib.loads(text)).gate.rules[1] == "latency_p95_ms <= 50"
+
+
+def test_adapt_is_for_auto_only() -> None:
+    keys = {"name": "x", "task": "classify", "label": "y", "inputs": {"a": "text"}}
+    assert parse_spec({**keys, "method": {"adapt": True}}).method.adapt
+    with pytest.raises(SpecError, match="adapt is for"):
+        parse_spec({**keys, "method": {"name": "linear", "adapt": True}})

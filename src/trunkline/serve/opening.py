@@ -205,7 +205,7 @@ class Loader:
                 f"two folders hold a product called {name!r}",
                 where=str(folder),
                 found=str(folders[name]),
-                hint="rename one of them",
+                hint="rename one of them in its product.toml and train it again: a bundle keeps the name it was trained under",
             )
 
 

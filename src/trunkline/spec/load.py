@@ -114,6 +114,11 @@ def _check_meaning(spec: Spec, where: str) -> None:
         raise SpecError(
             "method.settings are those of a named method", where=where, found="method.name = auto", hint="name one"
         )
+    if spec.method.adapt and spec.method.name != "auto":
+        raise SpecError(
+            "method.adapt is for method.name = auto, which climbs on by it", where=where, found=f"method.name = {spec.method.name}",
+            hint="leave adapt out, or take auto",
+        )  # fmt: skip
     if spec.serve.thresholds and spec.task != "multilabel":
         raise SpecError("serve.thresholds are for multilabel", where=where, found=f"task = {spec.task}")
     if spec.serve.abstain_precision is not None and spec.serve.abstain_below is not None:
