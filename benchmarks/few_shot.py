@@ -148,6 +148,8 @@ def row(name: str, found: Mapping[int, Mapping[str, Any]], known: Mapping[str, M
 
 
 def _spread(values: list[Any], digits: int = 1) -> str:
+    if not values:
+        return "not recorded"
     more = f" ± {np.std(values, ddof=1):.{digits}f}" if len(values) > 1 else ""
     return f"{np.mean(values):.{digits}f}{more}"
 
