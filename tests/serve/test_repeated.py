@@ -196,3 +196,6 @@ def test_a_form_sent_again_is_the_same_call_whatever_its_boundary(client: TestCl
     first, again = send(client, *form("one")), send(client, *form("another"))
     assert (again.status_code, again.content, again.headers["idempotency-replayed"]) == (200, first.content, "true")
     assert send(client, *form("third", "bba")).status_code == 422
+    assert send(client, *form("a", "baba")).status_code == 422  # a boundary's letters count within a cell
+    assert send(client, *form("a"), key="k2").status_code == 200
+    assert send(client, *form("a", "b"), key="k2").status_code == 422

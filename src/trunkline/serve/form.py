@@ -19,6 +19,20 @@ def wanted(request: Request) -> bool:
     return request.headers.get("content-type", "").partition(";")[0].strip().lower() == MEDIA
 
 
+def boundary_of(request: Request) -> bytes:
+    """What a form's parts are told apart by; b"" where its header lacks it."""
+    from python_multipart.multipart import parse_options_header
+
+    found: bytes = parse_options_header(request.headers["content-type"])[1].get(b"boundary", b"")
+    return found
+
+
+def told_apart(request: Request, body: bytes) -> list[bytes]:
+    """The form between its boundaries, which are drawn anew each time that it is sent."""
+    boundary = boundary_of(request)
+    return (b"\r\n" + body).split(b"\r\n--" + boundary) if boundary else [body]
+
+
 async def form_request(request: Request, body: bytes, columns: Container[str], max_rows: int) -> wire.PredictRequest:
     """A checked request whose `rows` are filled: a part's first value is of the first row, its second of the second.
 
@@ -42,10 +56,9 @@ async def form_request(request: Request, body: bytes, columns: Container[str], m
 
 
 async def _parts(request: Request, body: bytes, max_rows: int) -> dict[str, list[str | bytes]]:
-    from python_multipart.multipart import parse_options_header
     from starlette.formparsers import MultiPartException, MultiPartParser
 
-    boundary = parse_options_header(request.headers["content-type"])[1].get(b"boundary", b"")
+    boundary = boundary_of(request)
     if not boundary or not body.rstrip().endswith(b"--" + boundary + b"--"):  # which the parser doesn't mind
         told = "it breaks off before its last line" if boundary else "no boundary in content-type"
         raise wire.WrongRequestError("the form can't be read", found=told, wanted=f"{MEDIA}; boundary=..., to its closing line")

@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from trunkline.errors import RequestError
+from trunkline.serve import form
 from trunkline.serve.caller import ANYBODY, Caller
 from trunkline.serve.log import log
 from trunkline.serve.wire import WrongRequestError
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 _MEANT = ("content-type", "inference-header-content-length")  # the same bytes may be rows, lines or tensors
-_BOUNDARY = re.compile(r';\s*boundary="?([^";]+)"?')  # of a form: drawn anew each time it is sent
 REPLAYED = "idempotency-replayed"
 
 
@@ -87,9 +87,10 @@ def _repeatable(request: Request, body: bytes) -> Repeatable | None:
         wanted = "1 to 255 visible ASCII characters, no space"
         raise WrongRequestError("the header Idempotency-Key can't be read", found=repr(key[:40]), wanted=wanted)
     caller: Caller = getattr(request.state, "caller", ANYBODY)
-    meant = [_BOUNDARY.sub("", request.headers.get(name, "")) for name in _MEANT]
-    if drawn := _BOUNDARY.search(request.headers.get("content-type", "")):
-        body = body.replace(drawn[1].encode(), b"")
+    meant = [request.headers.get(name, "") for name in _MEANT]
+    if form.wanted(request):
+        meant[0] = form.MEDIA
+        body = b"".join(len(piece).to_bytes(8) + piece for piece in form.told_apart(request, body))
     asked = f"{request.method} {request.url.path}?{request.url.query} {meant}\n".encode()
     return Repeatable(caller.organisation, caller.name, key, hashlib.sha256(asked + body).digest())
 
