@@ -46,6 +46,11 @@ def place(key: bytes) -> float:
     return int.from_bytes(blake2b(key, digest_size=8, person=b"split").digest()) / 2.0**64
 
 
+def place_by(key: bytes, seed: int) -> float:
+    """A key's place in [0, 1) for a seed: what a part of the training rows is set aside by."""
+    return int.from_bytes(blake2b(key, digest_size=8, key=str(seed).encode()).digest()) / 2.0**64
+
+
 def split_by_key(keys: Sequence[bytes], share: float, root: Path) -> tuple[NDArray[np.bool_], Split]:
     """(is test (n,), split). Reads and adds to the record below `root`.
 

@@ -15,7 +15,7 @@ from trunkline.engines.own import HOME, NET, Owned
 from trunkline.errors import TrainError
 from trunkline.heads.dense import Dense
 from trunkline.heads.linear import DensePart, LinearHead
-from trunkline.methods.dense_rows import TASKS
+from trunkline.methods.dense_rows import TASKS, texts_of
 from trunkline.methods.finetune_pictures import FinetunePictures
 from trunkline.methods.learning import FoldSettings, Index, Learning, Material
 from trunkline.methods.network import Network
@@ -25,7 +25,7 @@ from trunkline.spec.model import trunk_of
 from trunkline.trunks import find
 from trunkline.trunks.adapted import adapted
 from trunkline.trunks.bert import BertParts, BertTrunk
-from trunkline.types import Ask, Call, Candidate, Examples, Folds, Head, Refused
+from trunkline.types import Ask, Candidate, Examples, Folds, Head, Refused
 
 ENGINE = f"{HOME}:{NET}"
 TOP_TIMES = 10.0  # how many times the trunk's rate the layer on top learns at: it starts from nothing
@@ -138,11 +138,6 @@ def _sees(spec: Spec) -> bool:
     return "image" in spec.inputs.values()
 
 
-def texts_of(spec: Spec, examples: Examples) -> list[str]:
-    (column,) = spec.inputs
-    return [row.get(column) or "" for row in examples.inputs]
-
-
 def _inputs(ids: list[list[int]]) -> tuple[Any, Any]:
     """(`Material.inputs`, tokens of each row)."""
 
@@ -157,15 +152,7 @@ def _inputs(ids: list[list[int]]) -> tuple[Any, Any]:
 
 def agreement(module: Any, engine: Any, texts: list[str]) -> float:
     """The least cosine between the vectors served and PyTorch's. Raises TrainError where they aren't the same network."""
-    import torch
-
-    from trunkline.networks.text_encoder import padded
-
-    with torch.no_grad():
-        wanted = module.encoder.vectors(*padded(module.encoder.tokens(texts))).double().numpy()
-    found = np.asarray(engine.run(Call(ENGINE, texts)), np.float64)
-    lengths = np.linalg.norm(found, axis=1) * np.linalg.norm(wanted, axis=1)
-    least = float(((found * wanted).sum(axis=1) / lengths).min())
+    least: float = module.encoder.agreement(engine, texts)
     if not least > CLOSE:
         raise TrainError(
             "the adapted trunk doesn't give what PyTorch gives", found=f"cosine {least:.4f}", wanted=f"over {CLOSE}",

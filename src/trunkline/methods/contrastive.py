@@ -20,9 +20,9 @@ from trunkline.files import turn
 from trunkline.heads.dense import Dense
 from trunkline.heads.linear import LinearHead
 from trunkline.heads.links import apply_link
-from trunkline.methods.adapt import CHECKED, ENGINE, Adapting, agreement, texts_of
+from trunkline.methods.adapt import CHECKED, ENGINE, Adapting, agreement
 from trunkline.methods.crossfit import cooled_loss
-from trunkline.methods.dense_rows import check_budget, rows_by
+from trunkline.methods.dense_rows import check_budget, rows_by, texts_of
 from trunkline.methods.learning import FoldSettings, Index, Learning, answered
 from trunkline.methods.linear import PENALTIES
 from trunkline.methods.network import WAIT

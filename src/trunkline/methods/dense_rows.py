@@ -34,6 +34,12 @@ def text_columns(spec: Spec) -> tuple[str, ...]:
     return tuple(column for column, kind in spec.inputs.items() if kind == "text")
 
 
+def texts_of(spec: Spec, examples: Examples) -> list[str]:
+    """Of a product's only column, a text; "" where a row has none."""
+    (column,) = spec.inputs
+    return [row.get(column) or "" for row in examples.inputs]
+
+
 def refuse_dense(spec: Spec, method: str) -> Refused | None:
     """Why a method on trunks' vectors can't learn this product; None if it can."""
     kinds = dict.fromkeys(kind for kind in spec.inputs.values() if kind in TRUNK_KINDS)

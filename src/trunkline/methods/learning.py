@@ -20,6 +20,7 @@ import numpy as np
 from msgspec import Meta
 from numpy.typing import NDArray
 
+from trunkline.data.split import place_by
 from trunkline.engines.processor import multiplies_bf16
 from trunkline.errors import SpecError
 from trunkline.heads.links import apply_link
@@ -192,9 +193,7 @@ def validation(examples: Examples, rows: Index, share: float, seed: int) -> tupl
     50 rows there is nothing to spare."""
     if len(rows) < 50:
         return rows, rows[:0]
-    keys = [examples.keys[at] for at in rows.tolist()]
-    chosen = [int.from_bytes(hashlib.blake2b(key, digest_size=8, key=str(seed).encode()).digest()) for key in keys]
-    held = np.array([number < share * 2**64 for number in chosen])
+    held = np.array([place_by(examples.keys[at], seed) < share for at in rows.tolist()])
     return (rows[~held], rows[held]) if held.any() and not held.all() else (rows, rows[:0])
 
 

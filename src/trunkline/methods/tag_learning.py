@@ -18,6 +18,7 @@ from trunkline.heads.token_linear import (
     log_shares,
     spans_of,
 )
+from trunkline.methods.dense_rows import texts_of
 from trunkline.methods.learning import Goal, Index, Learning, answered_each
 from trunkline.methods.token_linear import tags_of
 from trunkline.metrics.spans import span_f1
@@ -88,8 +89,7 @@ class TagLearning(Learning):
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        (column,) = self.spec.inputs
-        self.texts = [row.get(column) or "" for row in self.examples.inputs]
+        self.texts = texts_of(self.spec, self.examples)
         self.atoms = [atoms_of(text) for text in self.texts]
         self.tags = [tags_of(atoms, spans) for atoms, spans in zip(self.atoms, self.examples.target, strict=True)]
         self.may = allowed(len(self.examples.labels))

@@ -9,7 +9,7 @@ from msgspec import Meta
 
 from trunkline.errors import SpecError
 from trunkline.heads.onnx import Tensor
-from trunkline.methods.dense_rows import text_columns
+from trunkline.methods.dense_rows import text_columns, texts_of
 from trunkline.methods.learning import Index, Material
 from trunkline.methods.network import NetSettings, Network
 from trunkline.spec import Spec
@@ -45,7 +45,7 @@ class _TextNetwork(Network):
 
     def material(self, spec: Spec, examples: Examples, ask: Ask, settings: TextSettings) -> Material:
         (column,) = text_columns(spec)
-        texts = [row.get(column) or "" for row in examples.inputs]
+        texts = texts_of(spec, examples)
         vocabulary = Vocabulary.fit(texts, settings.words)
         ids = [vocabulary.ids(text, settings.longest) for text in texts]
         start = word_vectors(spec, vocabulary, ask) if settings.vectors else None

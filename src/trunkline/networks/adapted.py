@@ -35,9 +35,7 @@ class Vectors(nn.Module):
 
     def learned(self) -> dict[str, NDArray[np.float32]]:
         """As `trunks.adapted.adapted` takes it."""
-        if not self.factors():
-            return self.encoder.learned()
-        return self.factors()
+        return self.factors() or self.encoder.learned()
 
     def factors(self) -> dict[str, NDArray[np.float32]]:
         """LoRA's A (r, in) and B (out, r) of each layer, its scale within B; empty without."""

@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from trunkline.errors import TrunkError
 from trunkline.trunks.bert import BertParts
+from trunkline.types import Call, Engine
 
 EMBEDDINGS = "embeddings."  # parameters of this beginning stay as they are, but for the norm
 
@@ -91,6 +92,14 @@ class TextEncoder(nn.Module):
     def vectors(self, ids: Tensor, mask: Tensor) -> Tensor:
         """(n, t) ids and mask -> (n, dim) pooled."""
         return self.pooled(self(ids, mask), mask)
+
+    def agreement(self, engine: Engine, texts: Sequence[str]) -> float:
+        """The least cosine between the vectors that the engine serves and these."""
+        with torch.no_grad():
+            wanted = self.vectors(*padded(self.tokens(texts))).double().numpy()
+        found = np.asarray(engine.run(Call(engine.card.id, list(texts))), np.float64)
+        lengths = np.linalg.norm(found, axis=1) * np.linalg.norm(wanted, axis=1)
+        return float(((found * wanted).sum(axis=1) / lengths).min())
 
     def learned(self) -> dict[str, NDArray[np.float32]]:
         """The weights that may differ from the trunk's, float32, by the names of `BertParts.weight`."""

@@ -22,6 +22,7 @@ import numpy as np
 from msgspec import Meta
 from numpy.typing import NDArray
 
+from trunkline.data.split import place_by
 from trunkline.engines.text import Locates
 from trunkline.errors import DataError, MissingExtra, TrunkError, TrunklineError
 from trunkline.pretraining.texts import Pieces, block_of, pieces_of
@@ -181,10 +182,6 @@ class _Run:
         return math.exp(-float(chances[wanted].mean()))
 
     def _save(self, module: Any, found: Pretrained, notes: Sequence[str], epochs: Sequence[Any]) -> None:
-        import torch
-
-        from trunkline.networks.text_encoder import padded
-        from trunkline.types import Call
 
         record = {
             "method": "masked language", "texts": found.texts, "texts_sha256": self.digest, "tokens": found.tokens, "words": len(self.words),
@@ -195,10 +192,7 @@ class _Run:
         encoder = module.encoder.cpu().eval()
         save_learned(found.folder, self.base, self.card, encoder.learned(), record)
         name = f"folder:{found.folder}"
-        served = np.asarray(find(name).load().run(Call(f"trunk:{name}", CHECK)))
-        with torch.no_grad():
-            wanted = encoder.vectors(*padded(encoder.tokens(CHECK))).numpy()
-        cosine = float(((served * wanted).sum(1) / np.linalg.norm(served, axis=1) / np.linalg.norm(wanted, axis=1)).min())
+        cosine = encoder.agreement(find(name).load(), CHECK)
         if not cosine > CLOSE:
             shutil.rmtree(found.folder)
             raise TrunkError("the new trunk doesn't give what was learned", where=name, found=f"cosine {cosine:.4f}", wanted=f"over {CLOSE}")
@@ -213,11 +207,10 @@ def _loss(module: Any, batch: Any) -> Any:
 
 def _held(texts: Sequence[str], seed: int) -> NDArray[np.bool_]:
     """Which texts judge: by their own digest, so that more texts move none from one side to the other."""
-    numbers = [int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8, key=str(seed).encode()).digest()) for text in texts]
-    share = min(HELD, HELD_MOST / len(texts))
-    held = np.array(numbers) < share * 2.0**64
+    places = np.array([place_by(text.encode(), seed) for text in texts])
+    held = places < min(HELD, HELD_MOST / len(texts))
     if not held.any() and len(texts) > 1:
-        held[int(np.argmin(numbers))] = True
+        held[places.argmin()] = True
     return held
 
 
