@@ -148,6 +148,19 @@ def test_the_first_adapting_rung_that_brings_nothing_is_the_last(
     assert found.method == ("high" if "high" in tried else "low")
 
 
+@pytest.mark.usefixtures("rungs")
+def test_less_log_loss_alone_keeps_no_adapted_trunk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Right where the first rung is, and less wrong elsewhere: kept where it is cheap, not where it costs minutes."""
+    monkeypatch.setattr(Near, "share", Low.share)
+    monkeypatch.setattr(ladder, "TEXT", ("low", "near"))
+    cheap = climb(spec_of(), CLASSIFY, examples(n=200), ask).rungs[1]
+    monkeypatch.setattr(ladder, "TEXT", ("low",))
+    monkeypatch.setattr(ladder, "ADAPT", ("near",))
+    dear = climb(spec_of(method={"adapt": True}), CLASSIFY, examples(n=200), ask).rungs[1]
+    assert cheap.gain == dear.gain
+    assert (cheap.kept, dear.kept) == (True, False)
+
+
 def test_trunks_are_adapted_only_where_the_product_says_so() -> None:
     for inputs, task in (({"text": "text"}, "classify"), ({"text": "text"}, "tag"), ({"photo": "image"}, "classify")):
         plain = order(spec_of(task, inputs), examples(n=300))

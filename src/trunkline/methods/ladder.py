@@ -93,7 +93,8 @@ def order(spec: Spec, examples: Examples) -> list[str]:
 def climb(spec: Spec, task: Task, examples: Examples, ask: Ask, progress: Progress = SILENT) -> Climbed:
     """Learn by the spec's method, or by each rung in turn and keep the best.
 
-    Of those that adapt the trunk, the first that isn't kept is the last that is tried.
+    Of those that adapt the trunk, the first that isn't kept is the last that is tried, and only a gain in the primary
+    metric that excludes zero keeps one.
 
     Where a trunk is used, a rung is kept over the best before it if the paired out-of-fold gain of the
     primary metric excludes zero; or, since few rows tell labels apart only coarsely, if its gain is not
@@ -124,7 +125,7 @@ def climb(spec: Spec, task: Task, examples: Examples, ask: Ask, progress: Progre
             refusals.append(f"{name}: {error.what}")
             continue
         seconds = time.perf_counter() - started
-        gain, kept, note = judge.against(tried[name], tried.get(best))
+        gain, kept, note = judge.against(tried[name], tried.get(best), dear=name in ADAPT)
         size = size_of(tried[name].head) + sum(network.size_bytes for network in tried[name].networks.values())
         rungs.append(Rung(name, judge.primary.name, judge.value(tried[name]), gain, seconds, size, kept, note))
         if not kept and name in ADAPT:
@@ -187,13 +188,15 @@ class Judge:
             self.primary, examples.target, known, groups=examples.groups, times=examples.times, seed=self.spec.seed
         )
 
-    def against(self, one: Candidate, best: Candidate | None) -> tuple[Estimate | None, bool, str]:
-        """(paired gain, more is better; kept; why)."""
+    def against(self, one: Candidate, best: Candidate | None, dear: bool = False) -> tuple[Estimate | None, bool, str]:
+        """(paired gain, more is better; kept; why). dear: only a gain that excludes zero keeps it."""
         if best is None:
             return None, True, "the first rung"
         if not len(self.examples):
             return None, False, "one row a class: nothing tells methods apart"
         gain = self._gain(self.primary, one, best)
+        if dear:
+            return gain, gain.low > 0, "its gain excludes zero" if gain.low > 0 else "no clear gain"
         return gain, *(self._better(gain, one, best) if self.cheap else self._clear(gain, one, best))
 
     def _clear(self, gain: Estimate, one: Candidate, best: Candidate) -> tuple[bool, str]:
