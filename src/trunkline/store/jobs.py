@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Row, and_, delete, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, delete, exists, func, or_, select, update
 
 from trunkline.store.database import Store
 from trunkline.store.tables import jobs
@@ -119,11 +119,22 @@ def take_job(store: Store, kind: str, place: str, holder: str, now: datetime, se
     first = select(_t.id).where(_free(kind, place, now, seconds)).order_by(*order).limit(1)
     with store.write() as connection:
         found = connection.execute(first.with_for_update(skip_locked=True, of=jobs)).scalar_one_or_none()
-        if found is None:
-            return None
-        lease = {"state": "running", "holder": holder, "lease": now + timedelta(seconds=seconds), "turn": now}
-        connection.execute(update(jobs).where(_t.id == found).values(**lease, tries=_t.tries + 1))
-        return _job(connection.execute(select(jobs).where(_t.id == found)).one())
+        return None if found is None else _leased(connection, found, holder, now, seconds)
+
+
+def waiting_jobs(store: Store, kind: str, place: str, now: datetime, seconds: float) -> list[Job]:
+    """Those that nobody works on, the oldest first. Raises StoreError."""
+    with store.read() as connection:
+        found = connection.execute(select(jobs).where(_free(kind, place, now, seconds)).order_by(_t.created, _t.id))
+        return [_job(row) for row in found]
+
+
+def take_this_job(store: Store, job: Job, holder: str, now: datetime, seconds: float) -> Job | None:
+    """Of those that wait this one, leased to `holder`; None if it waits no longer. Raises StoreError."""
+    this = select(_t.id).where(_t.id == job.id, _free(job.kind, job.place, now, seconds))
+    with store.write() as connection:
+        found = connection.execute(this.with_for_update(skip_locked=True)).scalar_one_or_none()
+        return None if found is None else _leased(connection, found, holder, now, seconds)
 
 
 def renew_job(store: Store, lease: Lease, now: datetime) -> bool:
@@ -161,6 +172,14 @@ def cancel_job(store: Store, id_: str, now: datetime) -> bool:
         return connection.execute(update(jobs).where(_t.id == id_, _t.state.in_(_OPEN)).values(values)).rowcount > 0
 
 
+def reopen_job(store: Store, id_: str) -> bool:
+    """Queues a job that failed or was cancelled once more. False for any other. Raises StoreError."""
+    values = {"state": "queued", "ended": None, "result": None, "tries": 0}
+    with store.write() as connection:
+        ended = and_(_t.id == id_, _t.state.in_(("failed", "cancelled")))
+        return connection.execute(update(jobs).where(ended).values(values)).rowcount > 0
+
+
 def drop_job(store: Store, id_: str) -> None:
     """Forgets a job; one under way ends as if it were cancelled. Raises StoreError."""
     with store.write() as connection:
@@ -171,6 +190,12 @@ def drop_old(store: Store, kind: str, place: str, before: datetime) -> None:
     """Forgets jobs of a place that ended before that. Raises StoreError."""
     with store.write() as connection:
         connection.execute(delete(jobs).where(_t.kind == kind, _t.place == place, _t.ended < before))
+
+
+def _leased(connection: Connection, id_: str, holder: str, now: datetime, seconds: float) -> Job:
+    lease = {"state": "running", "holder": holder, "lease": now + timedelta(seconds=seconds), "turn": now}
+    connection.execute(update(jobs).where(_t.id == id_).values(**lease, tries=_t.tries + 1))
+    return _job(connection.execute(select(jobs).where(_t.id == id_)).one())
 
 
 def _free(kind: str, place: str, now: datetime, seconds: float) -> ColumnElement[bool]:

@@ -1,0 +1,49 @@
+"""The process of one job: put behind everything else on the machine, bound to its cores, ended with its runner.
+
+    python -m trunkline.queue.child RUNNER CORE,CORE,... WORD...
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import runpy
+import signal
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+_PR_SET_PDEATHSIG = 1  # prctl(2)
+_LAST = 19  # the lowest priority
+_FIRST_KILLED = 500  # of -1000 to 1000: memory that runs out takes a training, not a server
+
+
+def yield_to_others() -> None:
+    """Only what nobody else wants, also as a session: with autogroups (sched(7)) all else counts only within one."""
+    os.nice(_LAST)
+    if hasattr(os, "SCHED_IDLE"):  # below niceness: whoever wakes goes first at once
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    for name, value in (("autogroup", _LAST), ("oom_score_adj", _FIRST_KILLED)):
+        with suppress(OSError):  # a kernel without it, or a container that may not
+            Path("/proc/self", name).write_text(str(value), encoding="ascii")
+
+
+def end_with(runner: int) -> bool:
+    """The kernel ends this process when the runner dies. False where it is dead already."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    return os.getppid() == runner
+
+
+def main(runner: str, cores: str, *words: str) -> None:
+    if not end_with(int(runner)):
+        sys.exit(1)
+    yield_to_others()
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {int(core) for core in cores.split(",")})
+    sys.argv = ["trunkline", *words]
+    runpy.run_module("trunkline", run_name="__main__")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
