@@ -192,10 +192,10 @@ class Shelf:
         self.kept.change(entry_of(self.open(record.shadow, verify=False), "shadow", reason, how="rollback"))
         return self.open(record.live or "")
 
-    def pin(self, verify: bool = True) -> tuple[Bundle, bool]:
+    def pin(self, verify: bool = True, fit: Callable[[Bundle], None] = lambda bundle: None) -> tuple[Bundle, bool]:
         """The bundle that serves, and whether this call chose it. One on record may go unverified till later.
 
-        Without a live version the newest one that passed is made live. Raises GateFailed if none passed,
+        Without a live version the newest one that passed is made live, unless `fit` raises. Raises GateFailed if none passed,
         BundleError if there is none.
         """
         record = self.record()
@@ -205,6 +205,7 @@ class Shelf:
         for version in reversed(self.versions()):
             bundle = self.open(version)
             if bundle.manifest.passed:
+                fit(bundle)
                 return self.set_live(version, reason="first serve: the newest that passed"), True
         raise GateFailed(
             "no bundle of this product passed its gate",

@@ -104,11 +104,12 @@ def test_a_head_of_an_unknown_format_is_that_product_s_error(tmp_path: Path) -> 
 
 
 def test_two_products_of_one_name(tmp_path: Path) -> None:
-    make_product(tmp_path / "a", "one")
-    make_product(tmp_path / "b", "one")
+    first = make_product(tmp_path / "a", "one")
+    second = make_product(tmp_path / "b", "one")
     catalog = open_catalog(tmp_path)
     assert list(catalog.products) == ["one"]
     assert "two folders" in catalog.refused["one"].what
+    assert (first.live(), second.live()) == ("v1", None)  # what is refused isn't written down as live
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")

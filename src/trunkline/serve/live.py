@@ -213,7 +213,7 @@ class LiveCatalog:
             elif current is None and not self._loader.deployed(folder):
                 return self._snapshot.refused.get(name)  # training never goes live by itself
             else:
-                route = self._loader.route(folder, current, pin=False)
+                route = self._loader.route(folder, current)
             if route is not current:
                 if route.name != name and route.name in self._snapshot.folders:
                     self._loader.only_one(route.name, folder, self._snapshot.folders)

@@ -97,7 +97,7 @@ class Loader:
         with ThreadPoolExecutor(1, thread_name_prefix="trunk") as pool:  # an engine's load uses the cores itself
             for folder in find_products(root):
                 try:
-                    route = self.route(folder, record=record_of(folder))
+                    route = self.route(folder, record=record_of(folder), beside=folders)
                     self.only_one(route.name, folder, folders)
                 except (TrunklineError, OSError) as error:
                     name = name_beside(folder, folders)
@@ -120,13 +120,13 @@ class Loader:
         return Snapshot(products, refused, self.engines, routes, folders)
 
     def route(
-        self, folder: Path, current: Route | None = None, pin: bool = True, record: Record | None = None
+        self, folder: Path, current: Route | None = None, record: Record | None = None, beside: Mapping[str, Path] | None = None
     ) -> Route:
         """What should serve from a folder. `current` itself where that is unchanged; versions that served
         already are taken over.
 
-        pin: where nothing was ever deployed, make the newest bundle that passed live. record: the product's, if it
-        was read already. Raises TrunklineError for the live version; a canary or shadow that can't be opened is in
+        record: the product's, if it was read already. beside: the products that serve; with it, where nothing was
+        ever deployed, the newest bundle that passed goes live, unless another has its name. Raises TrunklineError for the live version; a canary or shadow that can't be opened is in
         the route's `troubles`.
         """
         if is_bundle(folder) and self.places.registry is None:
@@ -136,8 +136,8 @@ class Loader:
             return Route(self._served(_alone(bundle)))
         shelf = self.places.shelf(folder)
         record = record or shelf.record()
-        if record.live is None and pin and self.places.registry is None:
-            self._pinned(shelf)
+        if record.live is None and beside is not None and self.places.registry is None:
+            self._pinned(shelf, beside)
             record = shelf.record()
         if current is not None and _same(record, current):
             return current
@@ -161,8 +161,8 @@ class Loader:
                     _ = self.engines[name]  # in memory before the first caller waits for it
                 prove(served)
 
-    def _pinned(self, shelf: Shelf) -> None:
-        bundle, _ = shelf.pin()
+    def _pinned(self, shelf: Shelf, beside: Mapping[str, Path]) -> None:
+        bundle, _ = shelf.pin(fit=lambda chosen: self.only_one(chosen.name, shelf.product, beside))
         log.warning(
             "nothing was deployed; the newest bundle that passed is live from now on",
             extra={"fields": {"product": bundle.name, "version": bundle.version}},
