@@ -82,6 +82,22 @@ def test_bad_bodies(client: TestClient, body: bytes, status: int, says: str) -> 
     assert found["instance"] == PREDICT
 
 
+@pytest.mark.parametrize("route", [PREDICT, "/v1/matrix/predict", "/v1/embeddings", "/v2/models/support/infer"])
+def test_a_file_or_a_form_where_rows_are_wanted(client: TestClient, route: str) -> None:
+    picture = client.post(route, content=b"\xff\xd8\xff\xe0", headers={"content-type": "image/jpeg"})
+    assert (picture.status_code, "not JSON" in picture.text) == (415, False)
+    assert "image/jpeg" in picture.text
+    form = client.post(route, files={"text": ("a.txt", b"aa")})
+    assert form.status_code == (200 if route == PREDICT else 415), form.text
+    assert route == PREDICT or "/v1/products/{name}/predict takes a form" in form.text or "takes no form" in form.text
+
+
+def test_a_form_s_wrong_part_is_told_with_the_nearest(client: TestClient) -> None:
+    found = problem(client.post(PREDICT, files={"txet": ("a.txt", b"aa")}), 422)
+    assert (found["found"], found["try"]) == ("'txet'", "did you mean 'text'?")
+
+
+
 @pytest.mark.parametrize("header", ["0", "-1", "1.5", "soon", "٣", "9" * 5_000])
 def test_a_deadline_that_cant_be_read(client: TestClient, header: str) -> None:
     reply = client.post(PREDICT, json={"row": {"text": "a"}}, headers={b"x-timeout-ms": header.encode()})

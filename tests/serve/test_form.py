@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import httpx
@@ -12,16 +11,19 @@ from hypothesis import strategies as st
 from starlette.requests import Request
 
 from trunkline.errors import RequestError
-from trunkline.serve.form import form_request, wanted
+from trunkline.serve.form import Form, wanted
 from trunkline.serve.wire import PredictRequest, TooLargeError, WrongRequestError
 
 URL = "http://127.0.0.1/v1/products/photos/predict"
 
 
-def read(body: bytes, media: str, columns: tuple[str, ...] = ("image", "words"), most: int = 3) -> PredictRequest:
+def read(body: bytes, media: str, columns: tuple[str, ...] = ("image", "words"), most: int = 3, step: int = 7) -> PredictRequest:
     request = Request({"type": "http", "headers": [(b"content-type", media.encode())]})
     assert wanted(request)
-    return asyncio.run(form_request(request, body, columns, most))
+    form = Form(request, columns, most)
+    for at in range(0, len(body), step):
+        form.feed(body[at : at + step])
+    return form.request()
 
 
 def sent(files: list[tuple[str, Any]], data: dict[str, Any] | None = None) -> tuple[bytes, str]:
@@ -51,7 +53,7 @@ def test_the_user_is_a_part_unless_a_column_has_that_name() -> None:
         (b"", "multipart/form-data", "boundary"),
         (b"", "multipart/form-data; boundary=x", "breaks off"),
         (b"--x--\r\n", "multipart/form-data; boundary=x", "no parts"),
-        (b"no form at all", "multipart/form-data; boundary=x", "breaks off"),
+        (b"no form at all", "multipart/form-data; boundary=x", "no part of it"),
         (b"no form at all --x--", "multipart/form-data; boundary=x", "can't be read"),
         (b'--x\r\nContent-Disposition: form-data\r\n\r\nvalue\r\n--x--\r\n', "multipart/form-data; boundary=x", "can't be read"),
     ],
@@ -77,6 +79,32 @@ def test_parts_must_make_whole_rows_and_not_too_many() -> None:
     assert caught.value.where == "words"
     with pytest.raises(TooLargeError):
         read(*sent([*two, *two]))
+
+
+def test_the_user_comes_once_and_as_text() -> None:
+    photo = ("image", ("a.jpg", b"a"))
+    for doubled in ("user", "request_id"):
+        with pytest.raises(WrongRequestError, match=f"several parts '{doubled}'"):
+            read(*sent([photo], {doubled: ["anna", "bert"]}))
+    with pytest.raises(WrongRequestError, match="is a file"):
+        read(*sent([photo, ("user", ("anna.txt", b"anna"))]))
+
+
+def test_a_part_that_is_no_column_is_refused_before_its_contents_come() -> None:
+    body, media = sent([("imgae", ("a.jpg", b"a" * 5_000))])
+    request = Request({"type": "http", "headers": [(b"content-type", media.encode())]})
+    form = Form(request, ("image", "words"), 3)
+    with pytest.raises(WrongRequestError, match="no column") as caught:
+        form.feed(body[: body.index(b"aaa")])
+    assert (caught.value.found, caught.value.hint) == ("'imgae'", "did you mean 'image'?")
+    assert caught.value.wanted == "parts among image, words"
+
+
+def test_a_text_that_is_none_is_told_rather_than_read_as_other_letters() -> None:
+    body, media = sent([("image", ("a.jpg", b"a"))], {"words": "naïve"})
+    with pytest.raises(WrongRequestError, match="no text") as caught:
+        read(body.replace("ï".encode(), b"\xef"), media)
+    assert caught.value.where == "words"
 
 
 def test_other_bodies_are_no_forms() -> None:

@@ -155,12 +155,17 @@ class Server:
         served = self.served(request)
         if ndjson.wanted(request):
             return await ndjson.reply(self, served, request, top_scores(request))
-        body = await self.body(request)
-        return await self.once(request, body, lambda: while_here(request, self._predicted(served.name, body, request)))
+        sent = form.Form(request, _columns(served), self.limits.rows) if form.wanted(request) else None
+        body = await self.body(request, sent)
 
-    async def _predicted(self, name: str, body: bytes, request: Request) -> Response:
+        def answer() -> Awaitable[Response]:
+            return while_here(request, self._predicted(served.name, body, request, sent))
+
+        return await self.once(request, body, answer)
+
+    async def _predicted(self, name: str, body: bytes, request: Request, sent: form.Form | None) -> Response:
         top = top_scores(request)
-        parsed = await self._parsed(name, body, request)
+        parsed = sent.request() if sent else await self._parsed(body)
         assert isinstance(parsed.rows, list)
         _note(request, parsed.request_id, rows=len(parsed.rows))
         route = self.route(name)
@@ -181,9 +186,7 @@ class Server:
         self.comparisons.after(route, served, rows, answers, seconds, request.state.request_id, again)
         return _json({**identity(served), "answers": answers}, spent)
 
-    async def _parsed(self, name: str, body: bytes, request: Request) -> wire.PredictRequest:
-        if form.wanted(request):
-            return await form.form_request(request, body, self.route(name).live.bundle.spec.inputs, self.limits.rows)
+    async def _parsed(self, body: bytes) -> wire.PredictRequest:
         parse = partial(wire.predict_request, body, self.limits.rows)
         return parse() if len(body) <= SMALL_BODY else await aside(parse)
 
@@ -252,7 +255,9 @@ class Server:
             return now.routes[name]
         raise missing(now, name)
 
-    async def body(self, request: Request) -> bytes:
+    async def body(self, request: Request, sent: form.Form | None = None) -> bytes:
+        """The whole of it; a form is told its bytes as they come. Raises RequestError."""
+        form.check_media(request, taken=sent is not None)
         limit = self.limits.body_bytes
         length = request.headers.get("content-length", "")
         if length.isdigit() and int(length) > limit:
@@ -263,6 +268,8 @@ class Server:
                 body += chunk
                 if len(body) > limit:
                     raise _too_large(limit)
+                if sent is not None:
+                    sent.feed(chunk)
         except ClientDisconnect:
             raise wire.GoneError("the caller left while it sent the body") from None
         request.state.size = len(body)
@@ -272,6 +279,12 @@ class Server:
 async def aside(job: Callable[[], T]) -> T:
     """Off the event loop, in the compute pool."""
     return await asyncio.get_running_loop().run_in_executor(pool(), job)
+
+
+def _columns(served: Served) -> list[str]:
+    """What a row of a call may hold."""
+    spec = served.bundle.spec
+    return [*spec.inputs, *([spec.data.id] if spec.data.id else [])]
 
 
 def _pooled(engine: str, texts: list[str]) -> Steps[NDArray[np.float32]]:

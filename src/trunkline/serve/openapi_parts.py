@@ -20,13 +20,14 @@ MEANINGS = {
     "404": "Nothing of that name.",
     "409": "The first call with this Idempotency-Key is being answered.",
     "413": "The body or the number of rows is over the limit.",
+    "415": "The body is a file or a form, where rows are wanted.",
     "422": "The body or a header is not of the wanted shape, or no row has a wanted column.",
     "429": "This organisation has too many calls waiting.",
     "503": "The product or the store can't serve, or too many calls are waiting.",
     "504": "The deadline passed before the answer.",
 }
 ALWAYS = ("401", "403", "503")  # of every call that may need a key
-OF_A_CALL = ("400", "401", "403", "404", "413", "422", "429", "503", "504")
+OF_A_CALL = ("400", "401", "403", "404", "413", "415", "422", "429", "503", "504")
 AGAIN = ("409", "429", "503")  # with Retry-After where a later try may do
 
 PROBLEM: Json = {
