@@ -316,7 +316,7 @@ def test_both_have_the_same_calls() -> None:
         return {name: list(inspect.signature(f).parameters) for name, f in public.items()}
 
     assert calls(Client) == calls(AsyncClient)
-    rows = {"predict", "matrix", "products", "embeddings", "stream"}
+    rows = {"predict", "why", "matrix", "products", "embeddings", "stream"}
     jobs = {"submit", "job", "jobs", "wait", "download", "answers", "cancel", "delete"}
     assert set(calls(Client)) == rows | jobs | {"close"}
 

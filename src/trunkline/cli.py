@@ -23,6 +23,7 @@ from trunkline.errors import DataError, GateFailed, TrunklineError
 from trunkline.keys import keys
 from trunkline.pretraining.command import command as pretraining
 from trunkline.queue.command import command as queue
+from trunkline.why import command as why
 
 if TYPE_CHECKING:
     from trunkline.product import Product
@@ -445,3 +446,4 @@ def demo(folder: Path, keep: bool, json_: bool) -> None:
 main.add_command(keys)
 main.add_command(pretraining(_emit, as_json))
 main.add_command(queue(_emit, as_json))
+main.add_command(why(as_json, _rows, _emit))

@@ -225,6 +225,20 @@ def _words(text: _Characters) -> tuple[Ints, NDArray[np.uint64]]:
     return starts, np.add.reduceat(text.codes[at] * powers[at - starts.repeat(lengths)], first)
 
 
+def occurrences(text: str, salt: int) -> tuple[Ints, Ints, Hashes]:
+    """Where each n-gram of a normalised text stands: signs [starts, ends) of the text, and its hash. salt: the number
+    of the text column. What `count_ngrams` counts, one by one."""
+    signs = _Characters.of(f" {text} ")
+    sizes = (1, *range(_CHAR_N[0] if signs.cjk is None else 2, _CHAR_N[1] + 1))
+    parts = [(at, at + size, value) for size, (at, value) in zip(sizes, _char_ngrams(signs), strict=False)]
+    (words, one), (pairs, two) = _word_ngrams(signs, np.zeros(len(signs.codes), np.uint64))
+    ends = (signs.word[1:] < signs.word[:-1]).nonzero()[0] + 1
+    parts += [(words, ends, one), (pairs, ends[1:], two)]
+    starts, stops, values = map(_joined, zip(*parts, strict=True))
+    inner = np.clip(np.stack([starts, stops]) - 1, 0, len(text))  # without the space on either side
+    return inner[0], inner[1], _mix(values + _seed(salt)).astype(np.uint32)
+
+
 def _mix(value: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """The top 32 bits of splitmix64's finaliser (Steele, Lea, Flood 2014)."""
     for shift, factor in _MIXING:

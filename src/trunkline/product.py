@@ -86,6 +86,28 @@ class Product:
             yield from predict(served, batch, ask, start=start)
             start += len(batch)
 
+    def why(
+        self, rows: Iterable[Row], version: str | None = None, *, label: str | None = None, method: str = "auto",
+        budget: int | None = None, top: int = 10,
+    ) -> Iterator[dict[str, Any]]:  # fmt: skip
+        """Answers as of `predict`, each with `why`: the parts of its row that pushed it; or with `why_not` (docs/why.md).
+
+        label: to explain another one than the answer's. method: auto, sum, occlusion. budget: rows computed for a
+        reason at most. top: reasons, the heaviest. Raises NotExplainedError where product.toml, now or at training,
+        says explain = false, RequestError for what can't be asked.
+        """
+        from trunkline.explain.subject import switched_off
+        from trunkline.explain.why import Asked
+        from trunkline.serve.catalog import ready
+        from trunkline.serve.why import why
+
+        asked, bundle = Asked(label, method, budget, top), self.bundle(version)
+        if not self.spec.explain:
+            raise switched_off(bundle.name)
+        served, ask = ready(bundle), self.desk.ask_uncached(own=bundle.engines)  # rows that nobody sends again
+        for at, row in enumerate(rows):
+            yield from why(served, [row], ask, asked, start=at).answers
+
     def bundle(self, version: str | None = None) -> Bundle:
         """A bundle by version, or the newest. Raises BundleError where there is none."""
         chosen = version or self.shelf.latest()

@@ -47,6 +47,17 @@ def predict_one(product: str, row: Row, all_scores: bool, key: str | None) -> As
     return Asked(many.method, many.path, read, many.content, many.headers, many.params)
 
 
+def why(
+    product: str, row: Row, label: str | None, method: str, budget: int | None, top: int, key: str | None
+) -> Asked[Answer]:
+    body = {"row": row, "label": label, "method": method, "budget": budget, "top": top}
+
+    def read(content: bytes, headers: Headers) -> Answer:
+        return results.answers(content, headers)[0]
+
+    return _post(f"{_product(product)}/why", body, read, key=key)
+
+
 def matrix(row: Row, products: Sequence[str] | None) -> Asked[list[Answer]]:
     named = {} if products is None else {"products": list(products)}
     return _post("/v1/matrix/predict", {"row": row, **named}, results.answers)

@@ -63,6 +63,13 @@ class Client(JobCalls):
             return self._send(asked.predict_one(product, rows, all_scores, idempotency_key))
         return self._send(asked.predict(product, rows, all_scores, idempotency_key))
 
+    def why(
+        self, product: str, row: Row, *, label: str | None = None, method: str = "auto", budget: int | None = None,
+        top: int = 10, idempotency_key: str | None = None,
+    ) -> Answer:  # fmt: skip
+        """The row's answer with `why`: the parts of the row that pushed it, or with `why_not` (docs/why.md)."""
+        return self._send(asked.why(product, row, label, method, budget, top, idempotency_key))
+
     def matrix(self, row: Row, products: Sequence[str] | None = None) -> list[Answer]:
         """One row put to many products: those named, else all that can read it."""
         return self._send(asked.matrix(row, products))
@@ -122,6 +129,12 @@ class AsyncClient(AsyncJobCalls):
         if isinstance(rows, Mapping):
             return await self._send(asked.predict_one(product, rows, all_scores, idempotency_key))
         return await self._send(asked.predict(product, rows, all_scores, idempotency_key))
+
+    async def why(
+        self, product: str, row: Row, *, label: str | None = None, method: str = "auto", budget: int | None = None,
+        top: int = 10, idempotency_key: str | None = None,
+    ) -> Answer:  # fmt: skip
+        return await self._send(asked.why(product, row, label, method, budget, top, idempotency_key))
 
     async def matrix(self, row: Row, products: Sequence[str] | None = None) -> list[Answer]:
         return await self._send(asked.matrix(row, products))

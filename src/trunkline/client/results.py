@@ -37,6 +37,8 @@ class Answer(Struct, frozen=True, kw_only=True):
     high: float | None = None
     error: str | None = None
     message: str | None = None
+    why: dict[str, Any] | None = None  # of `Client.why`: {"of", "method", "unit", "figure", "reasons", ...}
+    why_not: dict[str, str] | None = None  # {"error", "message"} where there is no explanation
     more: dict[str, Any] = {}  # fields of a company's own task
 
 

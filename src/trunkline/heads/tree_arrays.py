@@ -29,7 +29,8 @@ class TreeArrays:
     nodes (trees,) inner nodes a tree (leaves = nodes + 1); output (trees,) the score a tree adds to;
     feature, threshold, decision, left, right: (inner nodes,); a child >= 0 is an inner node of the
     same tree, else leaf ~child; leaf (leaves,) float64; a categorical node's threshold is the number
-    k of its bit set `bits[bounds[k]:bounds[k + 1]]` (uint32): the codes that go left.
+    k of its bit set `bits[bounds[k]:bounds[k + 1]]` (uint32): the codes that go left; count (leaves,)
+    the training rows in each leaf, above 0, None in heads that were saved without.
     """
 
     nodes: NDArray[Any]
@@ -42,16 +43,18 @@ class TreeArrays:
     leaf: NDArray[np.float64]
     bits: NDArray[np.uint32]
     bounds: NDArray[Any]
+    count: NDArray[Any] | None = None
 
     def save(self) -> Arrays:
         """The arrays by name, integers in 16 bits where they fit."""
-        return {field.name: _narrow(getattr(self, field.name)) for field in fields(self)}
+        return {name: _narrow(array) for name, array in vars(self).items() if array is not None}
 
     @classmethod
     def load(cls, arrays: Arrays, columns: int, outputs: int) -> Self:
         """Raises BundleError where arrays are missing or don't fit each other, `columns` or `outputs`."""
         try:
-            trees = cls(**{field.name: arrays[field.name] for field in fields(cls)})
+            named = [field.name for field in fields(cls) if field.name != "count"]
+            trees = cls(**{name: arrays[name] for name in named}, count=arrays.get("count"))
         except KeyError as error:
             raise BundleError("a tree head lacks an array", found=str(error)) from None
         _check(trees, columns, outputs)
@@ -89,6 +92,7 @@ def _shaped(trees: TreeArrays, count: int) -> bool:
     return (
         all(array.shape == (total,) for array in inner)
         and trees.output.shape == (count,)
+        and (trees.count is None or (trees.count.shape == trees.leaf.shape and trees.count.dtype.kind == "i"))
         and trees.leaf.shape == (total + count,)
         and all(array.dtype == np.float64 for array in (trees.threshold, trees.leaf))
         and trees.decision.dtype == np.uint8
@@ -101,6 +105,7 @@ def _valued(trees: TreeArrays, columns: int, outputs: int) -> bool:
     sets = trees.threshold[(trees.decision & CATEGORICAL) > 0]
     return (
         _within(trees.output, 0, outputs)
+        and (trees.count is None or _within(trees.count, 1, 2**31))
         and _within(trees.feature, 0, columns)
         and bool(np.isfinite(trees.leaf).all() and not np.isnan(trees.threshold).any())
         and (int(trees.bounds[0]), int(trees.bounds[-1])) == (0, len(trees.bits))
@@ -151,9 +156,13 @@ class Forest:
             level = below[below < inner]
         return depth
 
+    def goes_left(self, raw: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """bool (n, inner nodes) of float64 rows (n, columns)."""
+        return self._decide(_read(raw))
+
     def score(self, raw: NDArray[np.float64]) -> NDArray[np.float64]:
         """float64 (n, outputs) raw scores of float64 rows (n, columns)."""
-        raw = np.where(np.abs(raw) <= ZERO, 0.0, raw)  # LightGBM leaves such cells out of a row
+        raw = _read(raw)
         out = np.zeros((len(raw), self.outputs))
         step = max(1, CELLS // max(len(self._left), len(self._root), 1))
         for start in range(0, len(raw), step):
@@ -192,6 +201,10 @@ class Forest:
             places = np.where(known, codes, width).astype(np.intp)
             left[:, self._categorical] = self._sets[np.arange(len(self._categorical)), places]
         return left
+
+
+def _read(raw: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.where(np.abs(raw) <= ZERO, 0.0, raw)  # LightGBM leaves such cells out of a row
 
 
 def _targets(child: NDArray[Any], node_start: NDArray[Any], leaf_start: NDArray[Any]) -> NDArray[np.intp]:

@@ -41,7 +41,7 @@ def _join(parsed: Sequence[tuple[int, dict[str, str]]]) -> TreeArrays:
         return np.array(tree.get(key, "").split(), np.float64)
 
     parts: dict[str, list[NDArray[Any]]] = {
-        name: [] for name in ("feature", "threshold", "decision", "left", "right", "leaf", "bits", "widths")
+        name: [] for name in ("feature", "threshold", "decision", "left", "right", "leaf", "bits", "widths", "count")
     }
     sets = 0
     for _, tree in parsed:
@@ -54,6 +54,8 @@ def _join(parsed: Sequence[tuple[int, dict[str, str]]]) -> TreeArrays:
         parts["left"].append(ints(tree, "left_child"))
         parts["right"].append(ints(tree, "right_child"))
         parts["leaf"].append(floats(tree, "leaf_value"))
+        counts = ints(tree, "leaf_count")  # a tree of one leaf may have none
+        parts["count"].append(np.maximum(counts, 1) if len(counts) == len(parts["leaf"][-1]) else np.ones(len(parts["leaf"][-1]), np.int64))
         parts["bits"].append(ints(tree, "cat_threshold"))
         parts["widths"].append(widths)
         sets += len(widths)
@@ -69,4 +71,5 @@ def _join(parsed: Sequence[tuple[int, dict[str, str]]]) -> TreeArrays:
         leaf=joined["leaf"].astype(np.float64),
         bits=joined["bits"].astype(np.uint32),
         bounds=np.concatenate([[0], np.cumsum(joined["widths"])]).astype(np.int64),
+        count=joined["count"],
     )

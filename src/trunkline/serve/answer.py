@@ -34,7 +34,7 @@ def answering(
     Rows that can't be read, or on which the head breaks, answer status "error" with `error` and `message`.
     Raises WrongRequestError if no row has a wanted column, and what breaks on all rows.
     """
-    read = [_read(served, row) for row in rows]
+    read = [reading(served, row) for row in rows]
     _same_fault(read)
     good = [inputs for inputs in read if not isinstance(inputs, Refused)]
     answers = iter((yield from _answers(served, good, top)) if good else [])
@@ -85,7 +85,7 @@ def plain(answer: Answer, top: int | None) -> dict[str, Any]:
     return out
 
 
-def _read(served: Served, row: Any) -> Inputs | Refused:
+def reading(served: Served, row: Any) -> Inputs | Refused:
     """The row as the reader reads it. A file may leave an absent cell out; a caller names every column."""
     if not isinstance(row, dict):
         return Refused("not_a_row", "a row is an object: {column: value}")

@@ -67,6 +67,7 @@ def build(live: LiveCatalog, limits: Limits | None = None, store: Store | None =
     """The ASGI application that answers with what is live; `store` holds keys and repeated calls, if there is one."""
     from trunkline.serve import embeddings, oip  # they stand on this module
     from trunkline.serve.jobs.routes import Jobs
+    from trunkline.serve.why_route import why_route
 
     server = Server(live, limits or Limits(), store)
     jobs = Jobs(server, store)
@@ -81,6 +82,7 @@ def build(live: LiveCatalog, limits: Limits | None = None, store: Store | None =
             Route("/v1/products", server.products),
             Route("/v1/products/{name}/report", server.report),
             Route("/v1/matrix/predict", server.matrix, methods=["POST"]),
+            why_route(server),
             *rollouts(server),
             *jobs.routes(),
             *oip.routes(server, live),
@@ -180,7 +182,7 @@ class Server:
 
         async def again(other: Served, rows: list[Any]) -> list[dict[str, Any]]:
             steps = answering(other, rows, top)
-            return (await self._run(steps, request, other.name, other.bundle.spec.serve.reuse))[0]
+            return (await self.run(steps, request, other.name, other.bundle.spec.serve.reuse))[0]
 
         seconds = perf_counter() - began
         self.comparisons.after(route, served, rows, answers, seconds, request.state.request_id, again)
@@ -205,7 +207,7 @@ class Server:
         size = getattr(request.state, "size", math.inf)
         if (await self._cost(served)).of(len(rows), size) <= INLINE_SECONDS:
             return one(steps, no_engine), Spent()
-        return await self._run(steps, request, served.name, served.bundle.spec.serve.reuse)
+        return await self.run(steps, request, served.name, served.bundle.spec.serve.reuse)
 
     async def _cost(self, served: Served) -> Cost:
         """Measured on first use, in the pool: a bundle that nobody asked yet is verified and replayed by it."""
@@ -216,12 +218,13 @@ class Server:
 
     async def embed(self, engine: str, texts: list[str], request: Request) -> NDArray[np.float32]:
         """float32 (n, dim): the pooled vectors of texts. Raises RequestError."""
-        vectors, _ = await self._run(_pooled(engine, texts), request, engine)
+        vectors, _ = await self.run(_pooled(engine, texts), request, engine)
         return vectors
 
-    async def _run(
+    async def run(
         self, steps: Steps[End], request: Request, product: str, reuse: bool = True
     ) -> tuple[End, Spent]:
+        """What a program ends in, by the queues of the engines that it asks. Raises RequestError."""
         caller = caller_of(request)
         with self.admission.place(caller.organisation):
             deadline = self.limits.deadline(request.headers.get("x-timeout-ms"), monotonic())
@@ -241,7 +244,7 @@ class Server:
         now = self.catalog
         chosen = {name: route.choose(parsed.user, request.state.request_id) for name, route in now.routes.items()}
         steps = answering_matrix(replace(now, products=chosen), parsed.row, parsed.products, top)
-        return _json(*await self._run(steps, request, "*"))
+        return _json(*await self.run(steps, request, "*"))
 
     def served(self, request: Request) -> Served:
         """The live version of the product that the path names. Raises RequestError."""

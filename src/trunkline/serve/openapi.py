@@ -30,6 +30,7 @@ from trunkline.serve.openapi_parts import (
     response,
 )
 from trunkline.serve.openapi_protocols import protocol_paths
+from trunkline.serve.openapi_why import why_paths
 from trunkline.serve.rollout import identity
 from trunkline.serve.wire import NDJSON
 from trunkline.types import Ask
@@ -42,7 +43,8 @@ def openapi(catalog: Catalog, limits: Limits) -> Json:
     for name in sorted(catalog.products):
         paths[f"/v1/products/{name}/predict"] = {"post": _predict(catalog.products[name], ask, limits)}
     paths["/v1/matrix/predict"] = {"post": _matrix(catalog, ask)}
-    paths |= _gets(next(iter(sorted(catalog.products)), None)) | job_paths(limits) | protocol_paths(repository=True)
+    first = next(iter(sorted(catalog.products)), None)
+    paths |= _gets(first) | why_paths(first) | job_paths(limits) | protocol_paths(repository=True)
     return {
         "openapi": "3.1.0",
         "info": {

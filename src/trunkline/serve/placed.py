@@ -22,6 +22,14 @@ def placed(answer: dict[str, Any], row: Mapping[str, Any], inputs: Inputs) -> di
     return answer
 
 
+def moved(reason: dict[str, Any], row: Mapping[str, Any], inputs: Inputs) -> dict[str, Any]:
+    """A reason of an explanation, likewise: its `start` and `end` in its own column."""
+    if "start" not in reason:
+        return reason
+    raw = _raw(reason["column"], row, inputs)
+    return reason if raw is None else _moved([reason], raw, "name")[0]
+
+
 def _raw(column: str, row: Mapping[str, Any], inputs: Inputs) -> str | None:
     """The column's text as it was sent, where it was read as another. In a matrix the row's column may have another name
     than the product's."""

@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from trunkline.errors import BundleError, DataError, MissingExtra, RequestError, TrunklineError
+from trunkline.explain.subject import NotExplainedError
 from trunkline.serve import wire
 from trunkline.serve.auth import KeyWantedError, ScopeWantedError
 from trunkline.serve.idempotency import StillRunningError
@@ -30,6 +31,7 @@ STATUS: dict[type[Exception], int] = {
     wire.GoneError: 499,  # nginx's number: the log's, since nobody is there to read it
     wire.ForeignError: 403,
     wire.UnavailableError: 503,
+    NotExplainedError: 403,
     wire.UnknownJobError: 404,
     wire.JobStateError: 409,
     wire.MediaTypeError: 415,

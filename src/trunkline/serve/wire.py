@@ -77,6 +77,15 @@ class PredictRequest(Struct, forbid_unknown_fields=True):
     request_id: str | None = None
 
 
+class WhyRequest(PredictRequest, forbid_unknown_fields=True):
+    """POST /v1/products/{name}/why: rows as for predict, and what is asked of them."""
+
+    label: str | None = None
+    method: str = "auto"
+    budget: int | None = None
+    top: int = 10
+
+
 class MatrixRequest(Struct, forbid_unknown_fields=True):
     """POST /v1/matrix/predict: one input for many products."""
 
@@ -87,14 +96,24 @@ class MatrixRequest(Struct, forbid_unknown_fields=True):
 
 
 T = TypeVar("T")
+R = TypeVar("R", bound=PredictRequest)
 
 _PREDICT = msgspec.json.Decoder(PredictRequest)
+_WHY = msgspec.json.Decoder(WhyRequest)
 _MATRIX = msgspec.json.Decoder(MatrixRequest)
 
 
 def predict_request(body: bytes, max_rows: int) -> PredictRequest:
     """A checked request whose `rows` are filled. Raises NotJsonError, WrongRequestError, TooLargeError."""
-    request = decode(_PREDICT, body)
+    return _with_rows(decode(_PREDICT, body), max_rows)
+
+
+def why_request(body: bytes, max_rows: int) -> WhyRequest:
+    """Likewise."""
+    return _with_rows(decode(_WHY, body), max_rows)
+
+
+def _with_rows(request: R, max_rows: int) -> R:
     if (request.rows is UNSET) == (request.row is UNSET):
         raise WrongRequestError(
             "the body wants either rows or row",

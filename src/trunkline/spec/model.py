@@ -139,6 +139,9 @@ class Spec(Struct, frozen=True, forbid_unknown_fields=True):
     gate: Gate = Gate()
     serve: Serve = Serve()
     rollout: Rollout = Rollout()
+    explain: Annotated[
+        bool, Meta(description="May callers ask why an answer is what it is? With false the report holds no reasons either.")
+    ] = True
     keep: Annotated[int, Meta(ge=1, description="Bundles kept beside the product; the serving one is always kept.")] = 5
     seed: Annotated[int, Meta(ge=0, description="Seed of every random choice.")] = 0
 

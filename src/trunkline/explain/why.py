@@ -1,0 +1,155 @@
+"""One explanation, as a program: what it asks an engine for meets the rows of other products in one queue."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from trunkline.errors import RequestError
+from trunkline.explain.additive import sum_of
+from trunkline.explain.occlusion import Weighed, finer, first_rows
+from trunkline.explain.parts import Kind, Parts
+from trunkline.explain.subject import Subject, Target, Unit, target_of, typical
+from trunkline.types import Answer, Inputs, Prediction, Refused, Steps
+
+METHODS = ("auto", "sum", "occlusion")
+ROWS = 26  # that may be computed for an explanation besides the row itself: it costs less than 30 answers
+MOST = 512  # that may be asked for
+TOP = 10  # reasons given unless told otherwise
+
+
+@dataclass(frozen=True)
+class Asked:
+    """label: the one to explain; None = the answer's. budget: rows to compute at most, besides the row itself (for texts
+    and pictures; left-out table cells cost no engine). top: reasons to give, the heaviest."""
+
+    label: str | None = None
+    method: str = "auto"
+    budget: int | None = None
+    top: int = TOP
+
+    def __post_init__(self) -> None:
+        """Raises RequestError."""
+        if self.method not in METHODS:
+            raise RequestError("there is no such way to explain", where="method", found=repr(self.method)[:80], wanted=" | ".join(METHODS))
+        for name, number in (("budget", self.budget), ("top", self.top)):
+            if number is not None and not 1 <= number <= MOST:
+                raise RequestError("this number can't be", where=name, found=str(number), wanted=f"1 to {MOST}")
+
+    @property
+    def most(self) -> int:
+        return ROWS if self.budget is None else self.budget
+
+
+@dataclass(frozen=True)
+class Reason:
+    """A part of the row. weight: in the explanation's unit, above 0 where it speaks for the answer. without: the label's
+    probability (or the number) without the part, where that was computed. start, end: characters of a text as it was
+    read; box: left, top, right, bottom as shares of a picture."""
+
+    column: str
+    kind: Kind
+    name: str
+    weight: float
+    without: float | None = None
+    start: int | None = None
+    end: int | None = None
+    box: tuple[float, float, float, float] | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        place = {"start": self.start, "end": self.end} if self.start is not None else {"box": list(self.box)} if self.box else {}
+        told = {"column": self.column, "kind": self.kind, "name": self.name, **place, "weight": self.weight}
+        return told if self.without is None else {**told, "without": self.without}
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """of: the label, "" for a number, "out_of_scope" for what makes a row strange. figure: what is explained, as it is for
+    the whole row, in `unit`; probability: of the label. base: what the weights of all parts begin from where they add up
+    to the figure. rows: computed for it. parts: that the row was cut into; of them `reasons` are the heaviest."""
+
+    of: str
+    method: str
+    unit: Unit
+    figure: float
+    probability: float | None
+    base: float | None
+    reasons: tuple[Reason, ...]
+    parts: int
+    rows: int
+
+    def as_dict(self) -> dict[str, Any]:
+        told: dict[str, Any] = {"of": self.of, "method": self.method, "unit": self.unit, "figure": self.figure}
+        for name, number in (("probability", self.probability), ("base", self.base)):
+            told |= {} if number is None else {name: number}
+        return {**told, "reasons": [reason.as_dict() for reason in self.reasons], "parts": self.parts, "rows": self.rows}
+
+
+@dataclass(frozen=True)
+class Found:
+    """What an explanation is told from. weighed: every part once. base: as of Explanation."""
+
+    parts: Parts
+    target: Target
+    finished: Prediction  # its first row is the whole one
+    weighed: Sequence[Weighed]
+    method: str
+    base: float | None
+    rows: int
+
+
+def explaining(subject: Subject, row: Inputs, asked: Asked) -> Steps[tuple[Answer, Explanation | Refused]]:
+    """The row's answer and its explanation; refusals and errors as of `finding`."""
+    answer, found = yield from finding(subject, row, asked)
+    return answer, found if isinstance(found, Refused) else _explanation(found, asked.top)
+
+
+def finding(subject: Subject, row: Inputs, asked: Asked) -> Steps[tuple[Answer, Found | Refused]]:
+    """Refused where the answer has no explanation ("not_explainable"), or the row has no part that could be left out
+    ("no_parts"). Raises RequestError for a label that isn't there or a way that the head hasn't."""
+    parts = Parts(row, subject.kinds, typical(subject.head))
+    exact = None if asked.method == "occlusion" else sum_of(subject.head, parts)
+    if asked.method == "sum" and exact is None:
+        raise RequestError(
+            "the scores of this product's head are no sum over the parts of a row", where="method", found="sum", wanted="occlusion, or auto"
+        )
+    first, rows = first_rows(parts, asked.most)
+    finished = yield from subject.run(rows if exact is None else rows[:1])
+    answer = subject.answer(finished)
+    target = target_of(answer, finished, subject.labels, asked.label)
+    if isinstance(target, Refused):
+        return answer, target
+    if not first:
+        return answer, Refused("no_parts", "no part of this row can be left out: it has no words, no table cells and no picture")
+    if exact is not None and target.unit != "distance":
+        base, weights = exact.weights(target, finished, subject.decision)
+        weighed = [Weighed(part, weight) for part, weight in weights.items()]
+        return answer, Found(parts, target, finished, weighed, "sum", base, 0)
+    if exact is not None:  # its sum says nothing about how strange the row is
+        finished = yield from subject.run(rows)
+    weighed, spent = yield from finer(subject, parts, target, first, finished, asked.most)
+    return answer, Found(parts, target, finished, weighed, "occlusion", None, spent)
+
+
+def _explanation(found: Found, top: int) -> Explanation:
+    target, whole = found.target, found.finished.take(np.array([0]))
+    heaviest = sorted(found.weighed, key=lambda one: -abs(one.weight))[:top]
+    return Explanation(
+        of="out_of_scope" if target.unit == "distance" else target.label,
+        method=found.method,
+        unit=target.unit,
+        figure=float(target.figures(whole)[0]),
+        probability=float(target.probabilities(whole)[0]) if target.unit == "log_odds" else None,
+        base=found.base,
+        reasons=tuple(_reason(found.parts, one) for one in heaviest),
+        parts=len(found.weighed),
+        rows=found.rows,
+    )
+
+
+def _reason(parts: Parts, one: Weighed) -> Reason:
+    told = parts.told(one.part)
+    return Reason(one.part.column, one.part.kind, told.name, one.weight, one.without, told.start, told.end, told.box)

@@ -1,0 +1,94 @@
+"""OpenAPI of explanations."""
+
+from __future__ import annotations
+
+from trunkline.explain.why import METHODS, MOST, ROWS, TOP
+from trunkline.serve.openapi_parts import (
+    DEADLINE,
+    JSON,
+    OF_A_CALL,
+    ONCE,
+    OPTIONAL_TEXT,
+    TEXT,
+    Json,
+    path,
+    problems,
+    response,
+)
+from trunkline.serve.why import ROWS as MOST_ROWS
+
+_NUMBER: Json = {"type": "number"}
+_REASON: Json = {
+    "type": "object",
+    "properties": {
+        "column": TEXT,
+        "kind": {"enum": ["words", "column", "region"]},
+        "name": {**TEXT, "description": "The words, or the column with its cell."},
+        "start": {"type": "integer", "description": "Of words: where they begin in the text that was sent."},
+        "end": {"type": "integer"},
+        "box": {"type": "array", "items": _NUMBER, "description": "Of a region: left, top, right, bottom as shares of the picture."},
+        "weight": {**_NUMBER, "description": "Above 0: it speaks for the answer."},
+        "without": {**_NUMBER, "description": "The probability, or the number, without it."},
+    },
+    "required": ["column", "kind", "name", "weight"],
+}
+_WHY: Json = {
+    "type": "object",
+    "properties": {
+        "of": {**TEXT, "description": "The label that is explained; out_of_scope for what makes a row strange."},
+        "method": {"enum": ["sum", "occlusion"]},
+        "unit": {"enum": ["log_odds", "value", "distance"], "description": "Of figure and weights."},
+        "figure": _NUMBER,
+        "probability": _NUMBER,
+        "base": {**_NUMBER, "description": "The weights of all parts and this add up to the figure."},
+        "reasons": {"type": "array", "items": _REASON, "description": "The heaviest first."},
+        "parts": {"type": "integer", "description": "That the row was cut into."},
+        "rows": {"type": "integer", "description": "That were computed for it."},
+    },
+    "required": ["of", "method", "unit", "figure", "reasons", "parts", "rows"],
+}
+_ANSWER: Json = {
+    "type": "object",
+    "properties": {
+        "id": {}, "status": {"enum": ["ok", "abstained", "out_of_scope", "error"]}, "why": _WHY,
+        "why_not": {"type": "object", "properties": {"error": TEXT, "message": TEXT}, "description": "Where there is no explanation."},
+    },
+    "required": ["id", "status"],
+}  # fmt: skip
+_REQUEST: Json = {
+    "type": "object",
+    "properties": {
+        "rows": {"type": "array", "maxItems": MOST_ROWS, "items": {"type": "object"}},
+        "row": {"type": "object"},
+        "label": {**OPTIONAL_TEXT, "description": "To explain another one than the answer's."},
+        "method": {"enum": list(METHODS), "default": "auto"},
+        "budget": {"type": ["integer", "null"], "minimum": 1, "maximum": MOST, "description": f"Rows computed for a reason at most; {ROWS}."},
+        "top": {"type": "integer", "minimum": 1, "maximum": MOST, "default": TOP, "description": "Reasons given."},
+        "user": OPTIONAL_TEXT,
+        "request_id": OPTIONAL_TEXT,
+    },
+    "oneOf": [{"required": ["rows"]}, {"required": ["row"]}],
+    "additionalProperties": False,
+}
+_REFUSED = {
+    "403": "The key was not made for this, or the product's owner switched explanations off.",
+}
+
+
+def why_paths(product: str | None) -> Json:
+    """Path -> operations; product: an example."""
+    answers = {
+        "type": "object",
+        "properties": {"product": TEXT, "version": TEXT, "digest": TEXT, "answers": {"type": "array", "items": _ANSWER}},
+        "required": ["product", "version", "digest", "answers"],
+    }
+    operation = {
+        "operationId": "why",
+        "summary": "Why an answer is what it is",
+        "x-summary-zh": "答案的理由",
+        "description": f"Answers with the words, columns or regions that pushed them; at most {MOST_ROWS} rows a call.",
+        "parameters": [path("name", product), DEADLINE, ONCE],
+        "requestBody": {"required": True, "content": {JSON: {"schema": _REQUEST}}},
+        "responses": {"200": response("Answers, in the order of the rows.", {JSON: answers}), **problems((*OF_A_CALL, "409"), meanings=_REFUSED)},
+    }
+    return {"/v1/products/{name}/why": {"post": operation}}

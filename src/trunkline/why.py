@@ -1,0 +1,67 @@
+"""`trunkline why`: an answer, and the parts of its row that pushed it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+Command = Callable[..., None]
+Rows = Callable[[Path, str | None, Path | None], Iterable[Mapping[str, Any]]]
+BAR = 12  # signs of the longest bar
+
+
+def command(as_json: Callable[[Command], Command], rows_of: Rows, emit: Callable[[bool, dict[str, Any], str], None]) -> click.Command:
+    @click.command()
+    @click.argument("folder", type=click.Path(path_type=Path))
+    @click.argument("text", required=False)
+    @click.option("--file", "file", type=click.Path(path_type=Path), help="Rows from a csv, jsonl or parquet file.")
+    @click.option("--label", help="Explain this label, whatever the answer is.")
+    @click.option("--method", default="auto", show_default=True, help="auto, sum (exact, where the head is one) or occlusion.")
+    @click.option("--budget", type=int, help="Rows computed for a reason at most; default: 26.")
+    @click.option("--top", default=10, show_default=True, help="Reasons given, the heaviest.")
+    @click.option("--version", "version", help="Bundle to ask, like v3; default: the newest.")
+    @as_json
+    def why(
+        folder: Path, text: str | None, file: Path | None, label: str | None, method: str, budget: int | None, top: int,
+        version: str | None, json_: bool,
+    ) -> None:  # fmt: skip
+        """Say what pushed the answer to one text or picture, to the rows of a file, or to JSON lines on stdin."""
+        from trunkline.product import Product
+
+        if text is not None and file is not None:
+            raise click.UsageError("give either TEXT or --file")
+        answers = Product(folder).why(rows_of(folder, text, file), version, label=label, method=method, budget=budget, top=top)
+        if json_:
+            emit(True, {"answers": list(answers)}, "")
+            return
+        for answer in answers:
+            click.echo(told(answer))
+
+    return why
+
+
+def told(answer: Mapping[str, Any]) -> str:
+    """One answer for people: what is explained, then a line a reason with a bar, + for and - against."""
+    if "why" not in answer:
+        said = answer.get("why_not", answer)
+        return f"{answer['id']}: {answer['status']}, no reasons: {said.get('message', '')}"
+    why = answer["why"]
+    share = f" ({why['probability']:.1%})" if "probability" in why else ""
+    about = why["of"] or f"{why['figure']:.6g}"
+    lines = [f"{answer['id']}: {answer['status']}, why {about}{share}"]
+    longest = max((abs(reason["weight"]) for reason in why["reasons"]), default=0.0) or 1.0
+    several = len({reason["column"] for reason in why["reasons"]}) > 1
+    for reason in why["reasons"]:
+        sign = "+" if reason["weight"] >= 0 else "-"
+        bar = sign * max(1, round(BAR * abs(reason["weight"]) / longest)) if reason["weight"] else ""
+        without = f"  without it {_figure(reason['without'], why['unit'])}" if "without" in reason else ""
+        name = f"{reason['column']}: {reason['name']}" if several and reason["kind"] != "column" else reason["name"]
+        lines.append(f"  {bar:<{BAR}} {reason['weight']:+8.3f}  {' '.join(name.split())}{without}")
+    return "\n".join(lines)
+
+
+def _figure(number: float, unit: str) -> str:
+    return f"{number:.1%}" if unit == "log_odds" else f"{number:.6g}"
