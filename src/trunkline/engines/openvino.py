@@ -15,12 +15,14 @@ from trunkline.engines.threads import workers
 from trunkline.errors import TrunkError
 
 # Precision is the trunk's choice, for every machine alike. "w8-dq128": weights int8 per output
-# channel, activations int8 in groups of 128; "f32": 32-bit floats throughout.
+# channel, activations int8 in groups of 128; "f32": 32-bit floats throughout; "bf16": floats whose products are of
+# bfloat16, which nothing but a row itself changes.
 PRECISIONS: dict[str, dict[str, Any]] = {
     "f32": {"DYNAMIC_QUANTIZATION_GROUP_SIZE": 0},
     "w8-dq32": {"DYNAMIC_QUANTIZATION_GROUP_SIZE": 32},
     "w8-dq64": {"DYNAMIC_QUANTIZATION_GROUP_SIZE": 64},
     "w8-dq128": {"DYNAMIC_QUANTIZATION_GROUP_SIZE": 128},
+    "bf16": {"DYNAMIC_QUANTIZATION_GROUP_SIZE": 0, "INFERENCE_PRECISION_HINT": "bf16"},
 }
 
 

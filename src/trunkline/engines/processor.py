@@ -51,6 +51,18 @@ def groups_of_int8() -> bool | None:
     return bool(flags() & {"avx512bw", "avx_vnni"})
 
 
+def need_precision(precision: str, owner: str) -> None:
+    """Raises TrunkError where this processor is known not to compute in `engines.openvino.PRECISIONS[precision]`:
+    without bfloat16 OpenVINO would silently use 32 bits, and the same bundle would answer otherwise."""
+    if precision.startswith("w8"):
+        need_groups_of_int8(owner)
+    if precision == "bf16" and not flags() & {"avx512_bf16", "amx_bf16"}:
+        raise TrunkError(
+            f"this processor lacks the instructions of {owner}'s precision", found="neither AVX-512 BF16 nor AMX",
+            hint="trunkline shrink here, for a precision that this processor has",
+        )  # fmt: skip
+
+
 def need_groups_of_int8(trunk: str) -> None:
     """Raises TrunkError where int8 groups are known not to work, before OpenVINO tries: with AVX2
     emulated it gave an error, an empty array or a crash, as it happened."""

@@ -112,8 +112,9 @@ class _Builder:
         return self.norm(self.op.add(state, mixed), f"{name}output.LayerNorm")
 
     def attention(self, state: Node, far: Node, name: str) -> Node:
-        op, heads = self.op, self.shape.heads
-        size = self.shape.hidden // heads
+        op, size = self.op, self.shape.hidden // self.shape.heads
+        width = len(self.weight(f"{name}attention.self.query.bias"))  # narrower than `hidden` where heads were cut away
+        heads = width // size
 
         def split(part: str) -> Node:
             flat = self.linear(state, f"{name}attention.self.{part}")
@@ -125,7 +126,7 @@ class _Builder:
         scores = op.add(op.multiply(scores, self.real(size**-0.5)), far)
         seen = op.matmul(op.softmax(scores, -1), split("value"), False, False)
         joined = op.transpose(seen, self.ints([0, 2, 1, 3]))
-        return op.reshape(joined, self.ints([0, 0, self.shape.hidden]), True)
+        return op.reshape(joined, self.ints([0, 0, width]), True)
 
     def activate(self, node: Node) -> Node:
         if self.shape.activation == "relu":
