@@ -24,6 +24,7 @@ from trunkline.keys import keys
 from trunkline.pretraining.command import command as pretraining
 from trunkline.queue.command import command as queue
 from trunkline.why import command as why
+from trunkline.shrink.command import command as shrinking
 
 if TYPE_CHECKING:
     from trunkline.product import Product
@@ -447,3 +448,4 @@ main.add_command(keys)
 main.add_command(pretraining(_emit, as_json))
 main.add_command(queue(_emit, as_json))
 main.add_command(why(as_json, _rows, _emit))
+main.add_command(shrinking(_emit, as_json, _product))

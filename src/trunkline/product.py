@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -15,7 +16,7 @@ from trunkline.shelf import Shelf
 from trunkline.spec import Spec, load_spec
 from trunkline.store.place import registry_at
 from trunkline.terminal import SILENT, Progress
-from trunkline.types import DataReport, Row
+from trunkline.types import DataReport, Refused, Row
 
 BATCH = 512  # rows answered at a time, so that a file of any size streams
 
@@ -72,6 +73,26 @@ class Product:
         from trunkline import train
 
         return train.evaluate(self._line(progress), bundle, Path(data)).as_dict()
+
+    def shrink(
+        self, version: str | None = None, loss: float = 0.5, only: Sequence[str] = (), calibration: Path | None = None,
+        rows: Path | None = None, progress: Progress = SILENT,
+    ) -> Any:  # fmt: skip
+        """Smaller forms of a bundle (the newest) tried; the best of them becomes a bundle, and nothing goes live: see
+        `trunkline.shrink.run.shrink`, whose `Outcome` this is.
+
+        loss: points that may be lost. calibration: a file of rows with answers; rows: one of rows without.
+        """
+        from trunkline.data.read import open_path, read_rows
+        from trunkline.inputs.row import RowReader
+        from trunkline.shrink.run import shrink
+
+        bundle = self.bundle(version)
+        line = replace(self._line(progress), spec=bundle.spec)
+        known = None if calibration is None else read_rows(bundle.spec, open_path(calibration), bundle.labels, line.task)[0]
+        read = RowReader(bundle.spec.inputs).read
+        more = [] if rows is None else [row for row in map(read, self.rows_of(rows)) if not isinstance(row, Refused)]
+        return shrink(line, bundle, loss, only, known, more)
 
     def predict(self, rows: Iterable[Row], version: str | None = None) -> Iterator[dict[str, Any]]:
         """One answer a row, in order, as the server gives them; rows are read as they are needed."""

@@ -157,7 +157,7 @@ def pack(
         evidence,
         rungs=climbed.rungs,
         # a network has no curve: fewer rows teach one from elsewhere nothing less, and one of ours costs minutes a point
-        curve=() if line.networks else learning_curve(line.spec, line.task, loaded.train, climbed, line.ask),
+        curve=() if line.networks or not climbed.tried else learning_curve(line.spec, line.task, loaded.train, climbed, line.ask),
         baselines=baselines(line, loaded.train, loaded.test, climbed.folds, climbed.tried),
         without=without_each(line.spec, line.task, loaded.train, loaded.test, climbed, line.ask),
         live=live_prediction(line, loaded.test),

@@ -233,7 +233,8 @@ def widened(arrays: Arrays) -> Arrays:
 def cut_shapes(parts: BertParts, own: Arrays, layers: int) -> dict[str, tuple[int, ...]]:
     """What the tensors of a cut graph must be, by name: as wide as its own biases say, whole heads; () where they can't be."""
     shape = parts.shape
-    size, found = shape.hidden // shape.heads, {}
+    size = shape.hidden // shape.heads
+    found: dict[str, tuple[int, ...]] = {}
     names = [name for name in own if not name.startswith("encoder.")]  # the norm before the layers
     for layer in range(layers):
         name = f"encoder.layer.{layer}."
