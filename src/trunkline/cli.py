@@ -27,6 +27,7 @@ from trunkline.why import command as why
 from trunkline.shrink.command import command as shrinking
 
 if TYPE_CHECKING:
+    from trunkline.exporting.portable import Target
     from trunkline.product import Product
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -360,9 +361,19 @@ def compare(folder: Path, first: str, second: str, json_: bool) -> None:
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Default: NAME.tlb here.")
 @click.option("--version", "version", help="Bundle to export, like v3; default: the newest.")
 @click.option("--with-rows", is_flag=True, help="Leave customers' rows in the report.")
+@click.option("--for", "target", type=click.Choice(["phone", "browser"]), help="Write a folder for there instead (with --to).")
+@click.option("--to", "place", type=click.Path(path_type=Path), help="The folder to write (with --for); must not exist.")
 @as_json
-def export(folder: Path, output: Path | None, version: str | None, with_rows: bool, json_: bool) -> None:
-    """Write a bundle as one file."""
+def export(
+    folder: Path, output: Path | None, version: str | None, with_rows: bool, target: Target | None, place: Path | None, json_: bool
+) -> None:
+    """Write a bundle as one file, or as a folder for a phone or a browser."""
+    if target is not None and place is not None and output is None and not with_rows:
+        needs = _product(folder).export_for(target, place, version)
+        _emit(json_, needs.as_dict(), needs.as_text(place))
+        return
+    if target is not None or place is not None:
+        raise click.UsageError("--for and --to go together, without --output and --with-rows")
     file = _product(folder).export(output, version=version, with_rows=with_rows)
     _emit(json_, {"file": str(file), "bytes": file.stat().st_size}, f"wrote {file} ({file.stat().st_size / 1e6:.2f} MB)")
 

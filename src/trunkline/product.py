@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from trunkline.bundle import Bundle
 from trunkline.desk import Desk
@@ -17,6 +17,10 @@ from trunkline.spec import Spec, load_spec
 from trunkline.store.place import registry_at
 from trunkline.terminal import SILENT, Progress
 from trunkline.types import DataReport, Refused, Row
+
+if TYPE_CHECKING:
+    from trunkline.exporting.needs import Needs
+    from trunkline.exporting.portable import Target
 
 BATCH = 512  # rows answered at a time, so that a file of any size streams
 
@@ -151,6 +155,13 @@ class Product:
         target = path or Path(f"{bundle.name}.tlb")
         export_bundle(bundle, target, with_rows=with_rows)
         return target
+
+    def export_for(self, target: Target, folder: Path, version: str | None = None) -> Needs:
+        """A bundle (the newest) for a phone or a browser, in a folder that must not exist: what its product.json says.
+        See `exporting.portable.export_for`."""
+        from trunkline.exporting.portable import export_for
+
+        return export_for(self.bundle(version), target, folder, self.desk)
 
     def rows_of(self, file: Path) -> Iterator[Row]:
         """Rows of a file for `predict`, streamed; a missing input column is a DataError at the first."""
