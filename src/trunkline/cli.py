@@ -23,8 +23,8 @@ from trunkline.errors import DataError, GateFailed, TrunklineError
 from trunkline.keys import keys
 from trunkline.pretraining.command import command as pretraining
 from trunkline.queue.command import command as queue
-from trunkline.why import command as why
 from trunkline.shrink.command import command as shrinking
+from trunkline.why import command as why
 
 if TYPE_CHECKING:
     from trunkline.exporting.portable import Target
