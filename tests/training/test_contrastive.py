@@ -27,11 +27,14 @@ from trunkline.errors import SpecError
 from trunkline.heads import HEADS
 from trunkline.methods.contrastive import STEPS, Contrasting, Contrastive, ContrastiveSettings, drawing, drawn
 from trunkline.methods.learning import answered
+from trunkline.networks.adapted import Vectors
+from trunkline.networks.text_encoder import padded
 from trunkline.product import Product
 from trunkline.program import one
 from trunkline.spec import Spec
 from trunkline.tasks import TASKS
 from trunkline.training.losses import contrastive
+from trunkline.trunks import find
 from trunkline.trunks.adapted import Adapted
 from trunkline.types import Candidate, Examples, Refused
 
@@ -141,6 +144,27 @@ def test_what_is_learned_is_answered_and_saved(base: str) -> None:
     own = found.networks["own:net"]
     assert isinstance(own, Adapted)
     assert own.about.kind == "full"
+
+
+def test_texts_of_like_length_go_together_and_come_back_in_their_places(base: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if each went alone; a batch's longest text makes no other longer."""
+    trunk: Any = find(base)
+    module = Vectors(trunk.parts(), 0.0).eval()
+    rng = np.random.default_rng(0)
+    texts = [rng.integers(5, 20, length).tolist() for length in rng.permutation(np.arange(2, 42))]
+    with torch.no_grad():
+        alone = torch.cat([module.encoder.vectors(*padded([text])) for text in texts])
+        sizes: list[tuple[int, ...]] = []
+        vectors = module.encoder.vectors
+
+        def counted(ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+            sizes.append(tuple(ids.shape))
+            return vectors(ids, mask)
+
+        monkeypatch.setattr(module.encoder, "vectors", counted)
+        together = module(*padded(texts))
+    torch.testing.assert_close(together, alone, atol=1e-5, rtol=1e-4)
+    assert sizes == [(16, 17), (16, 33), (8, 41)]
 
 
 def test_two_classes_and_a_class_of_two_rows(base: str) -> None:

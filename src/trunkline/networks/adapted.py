@@ -18,6 +18,8 @@ from trunkline.networks.text_encoder import TextEncoder
 from trunkline.trunks.bert import BertParts
 from trunkline.trunks.bert_graph import LINEARS, linears
 
+LIKE = 16  # texts of like length that go through together
+
 
 class Vectors(nn.Module):
     """rank: of LoRA's matrices, 0 = every layer learns. alpha: B A counts alpha / rank. dropout: in the trunk's layers, or
@@ -30,8 +32,15 @@ class Vectors(nn.Module):
             _add_lora(self.encoder.bert, rank, alpha, dropout)
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
-        """int64 (n, t), and 1 where a token is -> the trunk's pooled vectors (n, dim)."""
-        return self.encoder.vectors(ids, mask)
+        """int64 (n, t), and 1 where a token is -> the trunk's pooled vectors (n, dim).
+
+        Texts of like length go through together, no longer than the longest of them: in a batch of any texts most of
+        what the longest one costs would be padding.
+        """
+        lengths = mask.sum(1)
+        order = lengths.argsort(stable=True)
+        found = [self.encoder.vectors(ids[at, : int(lengths[at[-1]])], mask[at, : int(lengths[at[-1]])]) for at in torch.split(order, LIKE)]
+        return torch.cat(found)[order.argsort()]
 
     def learned(self) -> dict[str, NDArray[np.float32]]:
         """As `trunks.adapted.adapted` takes it."""
