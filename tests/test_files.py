@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import errno
 import os
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -10,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trunkline.errors import BusyError, DataError, TrunklineError
-from trunkline.files import atomic_folder, digest_file, folder_lock, safe_below, write_atomic
+from trunkline.files import atomic_folder, digest_file, folder_lock, safe_below, turn, write_atomic
 
 
 def test_write_atomic_replaces_and_leaves_nothing_else(tmp_path: Path) -> None:
@@ -97,6 +99,24 @@ def test_folder_lock_is_exclusive_and_names_the_holder(tmp_path: Path) -> None:
     assert f"process {os.getpid()}: training" in str(found[0])
     with folder_lock(tmp_path, "again"):
         pass
+
+
+def test_what_a_killed_process_left_hinders_nobody(tmp_path: Path) -> None:
+    """kill -9 while it holds a folder and a turn: its lock files stay, its locks don't."""
+    code = (
+        "import sys, time; from pathlib import Path; from trunkline.files import folder_lock, turn\n"
+        "with folder_lock(Path(sys.argv[1]), 'training'), turn(Path(sys.argv[1]) / 'net.lock', 1.0):\n"
+        "    print('held', flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "held\n"
+        with pytest.raises(BusyError, match=f"process {child.pid}: training"), folder_lock(tmp_path, "other"):
+            pass
+        child.kill()
+    assert (tmp_path / ".lock").exists()
+    with folder_lock(tmp_path, "training"), turn(tmp_path / "net.lock", 1.0):
+        assert str(os.getpid()) in (tmp_path / ".lock.json").read_text()
 
 
 def test_digest_file(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from trunkline.methods.curve import learning_curve
 from trunkline.methods.dense_rows import size_of
 from trunkline.methods.ladder import Climbed, climb
 from trunkline.methods.onnx import may_have_seen, network_files, own_networks
+from trunkline.methods.settings import check_settings
 from trunkline.metrics.traffic import known_figures
 from trunkline.program import one
 from trunkline.proof import (
@@ -121,7 +122,8 @@ def train(line: Line) -> Bundle:
 
 
 def check(line: Line) -> Checked:
-    """Read the rows and look for faults; training rows that nearly equal test rows are left out."""
+    """Read the rows and look for faults; training rows that nearly equal test rows are left out. Raises SpecError, DataError."""
+    check_settings(line.spec)
     loaded = read_examples(line.spec, line.task, line.folder)
     report = check_data(line.spec, loaded, line.desk.max_tokens(line.spec))
     check_rules(line.spec.gate.rules, figures_before(line.spec, line.task, loaded.train))

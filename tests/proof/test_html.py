@@ -13,7 +13,7 @@ import pytest
 from tests.proof import fakes
 
 from trunkline.proof import Report, prove, render_html
-from trunkline.proof.messages import WORDS, say
+from trunkline.proof.messages import WORDS, named, say
 from trunkline.types import Evidence, Prediction, Without
 
 EVIL = '<script>alert("x")</script>'
@@ -160,6 +160,13 @@ def test_what_each_column_brings_is_said_with_how_it_was_found(language: str) ->
     for said in ("columns.note.refitted", "columns.note.swapped", "columns.swapped"):
         assert say(said, language) in page
     assert ("“text” brings the most: +" if language == "en" else "“text”贡献最大：+") in page
+    metric = named("metric", report.primary, language)
+    assert say("columns.sub.mixed", language, metric=metric) in page
+    for how, sub in (("", "columns.sub.swapped"), ("linear", "columns.sub")):
+        one = prove(replace(base, spec=spec, without=[replace(each, method=how) for each in without]))
+        page = unescape(render_html(one, language))
+        assert say(sub, language, metric=metric) in page
+        assert ("leans most on" in page or "最依赖" in page) == (how == "")
     none = prove(replace(base, spec=spec, without=without[:1]))
     assert say("columns.title.none", language) in render_html(none, language)
 
@@ -167,11 +174,13 @@ def test_what_each_column_brings_is_said_with_how_it_was_found(language: str) ->
 @pytest.mark.parametrize("count", [1, 4])
 def test_what_went_otherwise_while_learning_is_told_in_the_readers_language(count: int) -> None:
     epochs = [(at + 1, 1 / (at + 1), None) for at in range(count)]
-    notes = [("halved", {"step": 3, "rows": 64, "parts": 2}), ("diverged", {"step": 70, "kept": 60}), ("resumed", {"step": 9})]
+    notes = [("halved", {"step": 3, "rows": 64, "parts": 2}), ("unscoped", {}), ("diverged", {"step": 70, "kept": 60}), ("resumed", {"step": 9})]
     report = prove(replace(fakes.hotels(n=120), epochs=epochs, notes=notes))
     english, chinese = (unescape(render_html(report.as_dict(), language)) for language in ("en", "zh"))
     assert "a batch of 64 rows was too large for memory; it went through in 2 parts" in english
     assert "no number at step 70; learning stopped, with the weights of step 60" in english
     assert "64 行的批次超出内存，分 2 份处理" in chinese
+    assert "out_of_scope is never answered" in english
+    assert "从不回答 out_of_scope" in chinese
     assert "从第 9 步继续" in chinese
     assert "learned" not in render_html(prove(replace(fakes.hotels(n=120), epochs=epochs[:1])), "en")

@@ -66,7 +66,7 @@ def test_a_training_that_was_killed_goes_on_to_the_same_bits(tmp_path: Path, ste
             [sys.executable, "-m", "tests.training.small", str(folder)], stdout=subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(["src", "."])}, cwd=Path(__file__).parents[2],
         ) as child:  # fmt: skip
-            end, goal = time.monotonic() + 60, seen + steps
+            end, goal = time.monotonic() + 240, seen + steps
             while time.monotonic() < end and child.poll() is None and seen < goal:
                 kept = checkpoint.read(folder)
                 seen = kept[1]["step"] if kept else 0
@@ -172,6 +172,12 @@ def test_a_loss_that_is_no_number_stops_and_brings_the_last_good_weights_back() 
 def test_a_loss_that_is_no_number_at_once_is_an_error() -> None:
     with pytest.raises(TrainError, match="learning failed"):
         train_loop(failing(small.recipe(), 1), small.SETTINGS, seed=0)
+
+
+@pytest.mark.parametrize("change_to", [{"rate": 1e38}, {"rate": 1e300}, {"rate": 1e30, "optimiser": "sgd"}, {"l2": 1e300}])
+def test_a_setting_beyond_float32_is_an_error_of_learning(change_to: dict[str, Any]) -> None:
+    with pytest.raises(TrainError, match="learning failed"):
+        train_loop(small.recipe(), change(small.SETTINGS, **{"clip": 0.0, **change_to}), seed=0)
 
 
 def test_it_stops_early_with_the_best_weights() -> None:

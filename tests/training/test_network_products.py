@@ -23,9 +23,12 @@ from trunkline.engines.own import OwnNetwork
 from trunkline.errors import SpecError
 from trunkline.heads import HEADS
 from trunkline.methods import METHODS
+from trunkline.methods.learning import Learning, Material
+from trunkline.methods.network import NetSettings
 from trunkline.program import one
 from trunkline.spec import Spec
 from trunkline.tasks import TASKS
+from trunkline.terminal import SILENT
 from trunkline.types import Ask, Candidate, Examples, Refused
 
 TEXT, TABLE = {"text": "text"}, {"size": "number", "shop": "category"}
@@ -106,6 +109,21 @@ def test_learning_twice_gives_the_same_bits() -> None:
     one_network, other = (found[2].networks["own:net"] for found in (first, second))
     assert isinstance(one_network, OwnNetwork)
     assert one_network.card.fingerprint == other.card.fingerprint
+
+
+def test_a_training_is_named_by_what_stands_in_its_rows_not_by_their_ids_alone() -> None:
+    """Else one that was killed goes on with other texts under the same ids."""
+    known, spec = examples(n=20), spec_of("classify", TEXT, method=settings_of("cnn1d"))
+    rows = [{"text": row["text"]} for row in known.inputs]
+    ids = [str(at).encode() for at in range(len(rows))]
+
+    def learning(inputs: list[dict[str, Any]]) -> Learning:
+        own = Examples(inputs, known.target, known.labels, ids, known.rows)
+        return Learning(spec, own, NetSettings(), Material(lambda outputs: None, lambda at, rng: {}), SILENT)
+
+    assert learning(rows).about == learning([dict(row) for row in rows]).about
+    assert learning(rows).about != learning([*rows[:-1], {"text": rows[-1]["text"] + "!"}]).about
+    assert learning(rows).about_rows(np.arange(10)) != learning(rows).about_rows(np.arange(1, 11))
 
 
 def test_checkpoints_are_gone_once_all_is_learned(tmp_path: Path) -> None:

@@ -114,6 +114,12 @@ class Finetune(Adapting):
     kind: ClassVar[Literal["lora", "full"]] = "full"
     settings: ClassVar[type[FoldSettings]] = FinetuneSettings
 
+    def check(self, spec: Spec) -> None:
+        if _sees(spec):
+            FinetunePictures().check(spec)
+        else:
+            super().check(spec)
+
     def can(self, spec: Spec, examples: Examples) -> Refused | None:
         return FinetunePictures().can(spec, examples) if _sees(spec) else super().can(spec, examples)
 

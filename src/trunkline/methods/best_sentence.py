@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from trunkline.heads.best_sentence import BestSentenceHead
 from trunkline.heads.reading import read
+from trunkline.methods.settings import NoSettings, read_settings
 from trunkline.spec import Spec
 from trunkline.spec.model import document_of, question_of
 from trunkline.types import Ask, Candidate, Examples, Folds, Refused
@@ -22,6 +23,9 @@ class BestSentence:
     """Reads no right answer, so that all its predictions are out of fold."""
 
     name: ClassVar[str] = "best_sentence"
+
+    def check(self, spec: Spec) -> None:
+        read_settings(spec, self.name, NoSettings)
 
     def can(self, spec: Spec, examples: Examples) -> Refused | None:
         if spec.task != "extract":

@@ -17,7 +17,7 @@ from trunkline.heads.blend import BlendHead, scores_of
 from trunkline.heads.links import apply_link
 from trunkline.methods.boosting import Boosting
 from trunkline.methods.dense_rows import check_budget, size_of
-from trunkline.methods.settings import read_settings
+from trunkline.methods.settings import NoSettings, read_settings
 from trunkline.methods.table_target import answers_of
 from trunkline.methods.tabular import Tabular
 from trunkline.methods.weigh import held_out, weigh
@@ -27,15 +27,14 @@ from trunkline.types import Ask, Candidate, Examples, Folds, Prediction, Refused
 UNTOLD = (0.5, 0.5)
 
 
-class BlendSettings(msgspec.Struct, frozen=True):
-    """None: the parts choose their own."""
-
-
 class Blend:
     """A joint head of two parts, which the ladder may hand over if it has learned them already."""
 
     name: ClassVar[str] = "blend"
     parts: ClassVar[tuple[str, ...]] = ("tabular", "boosting")
+
+    def check(self, spec: Spec) -> None:
+        read_settings(spec, self.name, NoSettings)
 
     def can(self, spec: Spec, examples: Examples) -> Refused | None:
         refused = Tabular().can(spec, examples) or Boosting().can(spec, examples)
@@ -48,7 +47,7 @@ class Blend:
 
     def join(self, spec: Spec, examples: Examples, folds: Folds, ask: Ask, parts: Mapping[str, Candidate]) -> Candidate:
         """`fit` from what its parts became on the same examples and folds."""
-        read_settings(spec, self.name, BlendSettings)
+        self.check(spec)
         tabular, boosting = parts["tabular"], parts["boosting"]
         room = spec.method.head_mb * 1e6 - size_of(tabular.head) - np.dtype(np.float64).itemsize * len(self.parts)
         if size_of(boosting.head) > room:

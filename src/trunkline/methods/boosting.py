@@ -95,6 +95,9 @@ class Boosting:
 
     name: ClassVar[str] = "boosting"
 
+    def check(self, spec: Spec) -> None:
+        read_settings(spec, self.name, BoostingSettings)
+
     def can(self, spec: Spec, examples: Examples) -> Refused | None:
         kinds = set(spec.inputs.values())
         if not kinds & set(TABLE_KINDS):

@@ -25,7 +25,7 @@ from trunkline.methods.crossfit import cooled_loss
 from trunkline.methods.dense_rows import check_budget, rows_by, texts_of
 from trunkline.methods.learning import FoldSettings, Index, Learning, answered
 from trunkline.methods.linear import PENALTIES
-from trunkline.methods.network import WAIT
+from trunkline.methods.network import WAIT, unscoped
 from trunkline.methods.settings import read_settings
 from trunkline.methods.solve import fit_linear
 from trunkline.methods.table_target import Answers
@@ -85,6 +85,9 @@ class Contrastive(Adapting):
     kind: ClassVar[Literal["lora", "full"]] = "full"
     tasks: ClassVar[tuple[str, ...]] = ("classify",)
 
+    def check(self, spec: Spec) -> None:
+        read_settings(spec, self.name, ContrastiveSettings)
+
     def can(self, spec: Spec, examples: Examples) -> Refused | None:
         if spec.task in self.tasks:
             counts = np.bincount(examples.target, minlength=len(examples.labels))
@@ -108,7 +111,7 @@ class Contrastive(Adapting):
             learn.forget()
         told = {
             **msgspec.to_builtins(settings), "epochs": how.epochs, "folds": how.folds, "rows of a class in a batch": how.each,
-            "penalty": penalty, **told, "curve": msgspec.to_builtins(whole.epochs), "notes": list(whole.notes),
+            "penalty": penalty, **told, "curve": msgspec.to_builtins(whole.epochs), "notes": [*whole.notes, *unscoped(spec)],
         }  # fmt: skip
         return Candidate(head, Prediction(apply_link(learn.answers.link, scores)), told, {ENGINE: own})
 
@@ -145,7 +148,7 @@ class Contrasting(Learning):
             lambda module, made: contrastive(module(*made[0].values()), made[1], settings.temperature), large=material.large,
         )  # fmt: skip
         place = self.folder / name.replace(" ", "-").replace("/", "-of-")
-        learned = train_loop(recipe, settings, self.spec.seed, folder=place, about=self.about, progress=self.progress, name=name)
+        learned = train_loop(recipe, settings, self.spec.seed, folder=place, about=self.about_rows(rows), progress=self.progress, name=name)
         return module.cpu(), learned
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from trunkline.heads.dictionary import DictionaryHead, Entry, Lookup, Words
 from trunkline.heads.token_linear import Atoms, atoms_of
 from trunkline.methods.dense_rows import check_budget
+from trunkline.methods.settings import NoSettings, read_settings
 from trunkline.spec import Spec
 from trunkline.types import Ask, Candidate, Examples, Folds, Ints, Prediction, Refused, Span
 
@@ -23,6 +24,9 @@ ENTRY_BYTES = 8  # of an entry besides its words
 
 class Dictionary:
     name: ClassVar[str] = "dictionary"
+
+    def check(self, spec: Spec) -> None:
+        read_settings(spec, self.name, NoSettings)
 
     def can(self, spec: Spec, examples: Examples) -> Refused | None:
         if spec.task == "tag":

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, ClassVar
 
-import msgspec
 import numpy as np
 
 from trunkline.errors import TrainError
@@ -19,7 +18,7 @@ from trunkline.heads.linear import LinearHead
 from trunkline.methods.dense_rows import check_budget, refuse_dense, refuse_text, size_of
 from trunkline.methods.linear import Linear
 from trunkline.methods.ngrams import Ngrams
-from trunkline.methods.settings import read_settings
+from trunkline.methods.settings import NoSettings, read_settings
 from trunkline.methods.table_target import answers_of
 from trunkline.methods.weigh import Weights, weigh
 from trunkline.spec import Spec
@@ -28,15 +27,14 @@ from trunkline.types import Ask, Candidate, Examples, Folds, Refused
 UNTOLD = (1.0, 0.5)  # about what banking77 chooses from two rows a class on
 
 
-class FusedSettings(msgspec.Struct, frozen=True):
-    """None: the parts choose their own."""
-
-
 class Fused:
     """A joint head of two parts, which the ladder may hand over if it has learned them already."""
 
     name: ClassVar[str] = "fused"
     parts: ClassVar[tuple[str, ...]] = ("linear", "ngrams")
+
+    def check(self, spec: Spec) -> None:
+        read_settings(spec, self.name, NoSettings)
 
     def can(self, spec: Spec, examples: Examples) -> Refused | None:
         return refuse_text(spec, self.name) or refuse_dense(spec, self.name)
@@ -48,7 +46,7 @@ class Fused:
 
     def join(self, spec: Spec, examples: Examples, folds: Folds, ask: Ask, parts: Mapping[str, Candidate]) -> Candidate:
         """`fit` from what its parts became on the same examples and folds."""
-        read_settings(spec, self.name, FusedSettings)
+        self.check(spec)
         linear, ngrams = parts["linear"], parts["ngrams"]
         room = int(spec.method.head_mb * 1e6) - size_of(linear.head)
         if size_of(ngrams.head) > room:

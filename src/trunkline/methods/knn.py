@@ -34,6 +34,9 @@ class Knn:
 
     name: ClassVar[str] = "knn"
 
+    def check(self, spec: Spec) -> None:
+        read_settings(spec, self.name, KnnSettings)
+
     def can(self, spec: Spec, examples: Examples) -> Refused | None:
         return refuse_neighbours(spec, self.name)
 

@@ -25,6 +25,7 @@ from trunkline.engines.processor import multiplies_bf16
 from trunkline.errors import SpecError
 from trunkline.heads.links import apply_link
 from trunkline.heads.onnx import Tensor
+from trunkline.inputs import KINDS
 from trunkline.methods.table_target import Answers, answers_of
 from trunkline.spec import Spec
 from trunkline.terminal import Progress
@@ -83,10 +84,14 @@ class Learning:
     def __init__(self, spec: Spec, examples: Examples, settings: FoldSettings, material: Material, progress: Progress) -> None:
         self.spec, self.examples, self.settings = spec, examples, settings
         self.material, self.progress = material, progress
-        rows = hashlib.sha256(b"".join(examples.keys) + target_bytes(examples))
+        rows = hashlib.sha256(b"".join(examples.keys) + contents_bytes(spec, examples) + target_bytes(examples))
         named = [spec.method.name, spec.seed, dict(spec.inputs), msgspec.to_builtins(settings), rows.hexdigest(), material.origin]
         self.about = hashlib.sha256(json.dumps(named).encode()).hexdigest()
         self.folder = cache_folder() / "training" / f"{spec.name}-{self.about[:16]}"
+
+    def about_rows(self, rows: Index) -> str:
+        """What a checkpoint of a network that learns these rows must be of."""
+        return f"{self.about}-{hashlib.sha256(rows.tobytes()).hexdigest()}"
 
     @cached_property
     def answers(self) -> Answers:
@@ -134,7 +139,7 @@ class Learning:
             None if material.sizes is None else material.sizes[fit], material.faster, material.large,
         )  # fmt: skip
         place = self.folder / name.replace(" ", "-").replace("/", "-of-")
-        learned = train_loop(recipe, self.settings, self.spec.seed, folder=place, about=self.about, progress=self.progress, name=name)
+        learned = train_loop(recipe, self.settings, self.spec.seed, folder=place, about=self.about_rows(rows), progress=self.progress, name=name)
         module = module.cpu()
         with torch.no_grad():  # numbers were learned at a scale of their own
             module.out.weight *= goal.spread
@@ -180,6 +185,12 @@ class Learning:
         if self.answers.link == "labels":
             return np.asarray(values.sum(axis=0), np.int64)
         return np.bincount(values, minlength=max(2, self.answers.outputs))
+
+
+def contents_bytes(spec: Spec, examples: Examples) -> bytes:
+    """Digests of what stands in the rows: their keys may be ids, under which a text may be another tomorrow."""
+    kinds = {column: KINDS.get(kind)() for column, kind in spec.inputs.items()}
+    return b"".join(kind.key(row[column]) for row in examples.inputs for column, kind in kinds.items())
 
 
 def target_bytes(examples: Examples) -> bytes:

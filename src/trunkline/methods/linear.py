@@ -39,6 +39,9 @@ class Linear:
 
     name: ClassVar[str] = "linear"
 
+    def check(self, spec: Spec) -> None:
+        read_settings(spec, self.name, LinearSettings)
+
     def can(self, spec: Spec, examples: Examples) -> Refused | None:
         return refuse_dense(spec, self.name)
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from trunkline.heads.constant import ConstantHead
 from trunkline.heads.no_spans import NoSpansHead
+from trunkline.methods.settings import NoSettings, read_settings
 from trunkline.methods.table_target import Answers, answers_of
 from trunkline.spec import Spec
 from trunkline.types import Ask, Candidate, Examples, Folds, Prediction, Refused
@@ -18,6 +19,9 @@ class Majority:
     """Reads no input."""
 
     name: ClassVar[str] = "majority"
+
+    def check(self, spec: Spec) -> None:
+        read_settings(spec, self.name, NoSettings)
 
     def can(self, spec: Spec, examples: Examples) -> Refused | None:
         return None

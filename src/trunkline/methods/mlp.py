@@ -59,6 +59,9 @@ class Mlp:
 
     name: ClassVar[str] = "mlp"
 
+    def check(self, spec: Spec) -> None:
+        read_settings(spec, self.name, MlpSettings)
+
     def can(self, spec: Spec, examples: Examples) -> Refused | None:
         return refuse_dense(spec, self.name)
 

@@ -16,12 +16,15 @@ import numpy as np
 from msgspec import Meta
 
 from trunkline.engines.own import HOME, NET, Owned, OwnNetwork
+from trunkline.errors import SpecError
 from trunkline.files import digest_file, turn
 from trunkline.heads.onnx import OnnxHead, Reading
 from trunkline.methods.dense_rows import TASKS
 from trunkline.methods.learning import FoldSettings, Learning, Material
+from trunkline.methods.settings import read_settings
 from trunkline.spec import Spec
 from trunkline.terminal import SILENT, Progress
+from trunkline.training.settings import LOSSES
 from trunkline.types import Ask, Candidate, Examples, Folds, Head, Prediction, Refused
 
 Size = Annotated[str, Meta(pattern="^(small|base)$")]
@@ -58,6 +61,14 @@ class Network:
 
     def material(self, spec: Spec, examples: Examples, ask: Ask, settings: Any) -> Material:
         raise NotImplementedError
+
+    def check(self, spec: Spec) -> None:
+        """Raises SpecError for settings that it can't take."""
+        loss, fit = read_net_settings(spec, self.settings).loss, LOSSES.get(spec.task, ())
+        if fit and loss not in fit:
+            raise SpecError(
+                f"the loss {loss!r} can't learn {spec.task}", where="method.settings.loss", found=repr(loss), wanted=" | ".join(fit)
+            )
 
     def can(self, spec: Spec, examples: Examples) -> Refused | None:
         if spec.method.name != self.name and not (self.climbs and spec.method.adapt):
@@ -103,15 +114,19 @@ class Network:
         values = learn.stacked([found[at] for at in range(len(folds))])
         told = {
             **msgspec.to_builtins(learn.settings), "parameters": sum(p.numel() for p in module.parameters() if p.requires_grad),
-            **also, "curve": msgspec.to_builtins(whole.epochs), "notes": list(whole.notes),
+            **also, "curve": msgspec.to_builtins(whole.epochs), "notes": [*whole.notes, *unscoped(learn.spec)],
         }  # fmt: skip
         return Candidate(head, Prediction(values), told, {f"{HOME}:{NET}": owned})
 
 
+def unscoped(spec: Spec) -> list[tuple[str, dict[str, int]]]:
+    """What the report says of a product that asks for `out_of_scope` and can't have it: no network tells how far a row
+    lies from those it learned."""
+    return [("unscoped", {})] if spec.serve.out_of_scope and spec.task in TASKS else []
+
+
 def read_net_settings(spec: Spec, known: type[FoldSettings]) -> Any:
     """Raises SpecError for an unknown setting or a wrong value."""
-    from trunkline.methods.settings import read_settings
-
     return read_settings(spec, spec.method.name, known)
 
 

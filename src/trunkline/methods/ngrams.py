@@ -43,6 +43,9 @@ class Ngrams:
 
     name: ClassVar[str] = "ngrams"
 
+    def check(self, spec: Spec) -> None:
+        read_settings(spec, self.name, NgramsSettings)
+
     def can(self, spec: Spec, examples: Examples) -> Refused | None:
         return refuse_text(spec, self.name)
 

@@ -53,6 +53,9 @@ class Onnx:
 
     name: ClassVar[str] = "onnx"
 
+    def check(self, spec: Spec) -> None:
+        read_settings(spec, self.name, OnnxSettings)
+
     def can(self, spec: Spec, examples: Examples) -> Refused | None:
         if spec.method.name != self.name:
             return Refused("cannot", "onnx brings a network of its own: only a product that names it has one")

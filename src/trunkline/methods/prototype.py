@@ -33,6 +33,9 @@ class Prototype:
 
     name: ClassVar[str] = "prototype"
 
+    def check(self, spec: Spec) -> None:
+        read_settings(spec, self.name, PrototypeSettings)
+
     def can(self, spec: Spec, examples: Examples) -> Refused | None:
         if spec.task != "classify":
             return Refused("cannot", f"prototype does classify, not {spec.task}")

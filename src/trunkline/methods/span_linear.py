@@ -27,6 +27,7 @@ from trunkline.heads.span_linear import (
 from trunkline.methods.adamw import AdamW
 from trunkline.methods.best_sentence import rarities
 from trunkline.methods.dense_rows import check_budget
+from trunkline.methods.settings import NoSettings, read_settings
 from trunkline.spec import Spec
 from trunkline.spec.model import document_of, question_of, trunk_of
 from trunkline.types import (
@@ -67,6 +68,9 @@ class _Rows:
 
 class SpanLinear:
     name: ClassVar[str] = "span_linear"
+
+    def check(self, spec: Spec) -> None:
+        read_settings(spec, self.name, NoSettings)
 
     def can(self, spec: Spec, examples: Examples) -> Refused | None:
         if spec.task != "extract":

@@ -53,6 +53,9 @@ class Tabular:
 
     name: ClassVar[str] = "tabular"
 
+    def check(self, spec: Spec) -> None:
+        read_settings(spec, self.name, TabularSettings)
+
     def can(self, spec: Spec, examples: Examples) -> Refused | None:
         other = sorted({kind for kind in spec.inputs.values() if kind not in TABLE_KINDS})
         if other:

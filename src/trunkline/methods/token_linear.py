@@ -23,6 +23,7 @@ from trunkline.heads.token_linear import (
 )
 from trunkline.methods.adamw import AdamW
 from trunkline.methods.dense_rows import check_budget
+from trunkline.methods.settings import NoSettings, read_settings
 from trunkline.spec import Spec
 from trunkline.spec.model import trunk_of
 from trunkline.types import Ask, Call, Candidate, Examples, Floats, Folds, Ints, Prediction, Refused, Span
@@ -48,6 +49,9 @@ class _Rows:
 
 class TokenLinear:
     name: ClassVar[str] = "token_linear"
+
+    def check(self, spec: Spec) -> None:
+        read_settings(spec, self.name, NoSettings)
 
     def can(self, spec: Spec, examples: Examples) -> Refused | None:
         if spec.task != "tag":

@@ -18,7 +18,7 @@ def columns_section(report: Report, language: str) -> Section | None:
     unit, metric = report.main.unit, named("metric", report.primary, language)
     first = report.columns[0]
     points = f" {say('card.points', language)}" if unit == "%" else ""
-    key = "columns.title" if clear(first.gain) else "columns.title.none"
+    key = "columns.title.none" if not clear(first.gain) else "columns.title" if first.method else "columns.title.swapped"
     heading = say(key, language, column=first.column, gain=f"{change(first.gain, unit)}{points}")
     dots = [
         dot_of(one.column, one.gain, unit, change(one.gain, unit), bool(clear(one.gain)))
@@ -30,7 +30,8 @@ def columns_section(report: Report, language: str) -> Section | None:
     hows = dict.fromkeys("columns.note.swapped" if not one.method else "columns.note.refitted" for one in report.columns)
     notes = tuple(say(key, language, n=f"{first.gain.n:,}") for key in (*hows, "columns.note"))
     svg = dot_chart(dots, heading, brief, 0.0)
-    return Section("columns", heading, (Chart("", say("columns.sub", language, metric=metric), svg, Table(names, rows), notes),))
+    sub = "columns.sub.mixed" if len(hows) > 1 else "columns.sub" if first.method else "columns.sub.swapped"
+    return Section("columns", heading, (Chart("", say(sub, language, metric=metric), svg, Table(names, rows), notes),))
 
 
 def _how(one: Brought, language: str) -> str:

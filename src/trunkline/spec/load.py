@@ -14,6 +14,7 @@ import msgspec
 
 from trunkline.errors import SpecError, nearest
 from trunkline.spec.model import Spec
+from trunkline.spec.words import explained
 
 
 def load_spec(path: Path) -> Spec:
@@ -51,7 +52,7 @@ def parse_spec(raw: Mapping[str, Any], where: str = "product.toml") -> Spec:
     try:
         spec = msgspec.convert(raw, Spec)
     except msgspec.ValidationError as error:
-        raise _explain(error, where) from None
+        raise _explain(error, raw, where) from None
     _check_names(spec, where)
     _check_meaning(spec, where)
     _check_paths(spec, where)
@@ -97,15 +98,11 @@ def _struct_in(hint: Any) -> type | None:
     return next((s for arg in get_args(hint) if (s := _struct_in(arg))), None)
 
 
-def _explain(error: msgspec.ValidationError, where: str) -> SpecError:
-    what, _, at = str(error).partition(" - at ")
-    key = at.strip("`").removeprefix("$").removeprefix(".")
-    missing = re.search(r"missing required field `(\w+)`", what)
-    if missing:
-        key = f"{key}.{missing[1]}".strip(".")
-        return SpecError(f"key {key!r} is missing", where=where, hint=f"add {key} = ...")
-    hint = "small letters a-z, digits, - and _, like hotel-reviews; `title` may be any text" if key == "name" else ""
-    return SpecError(f"key {key!r} has a wrong value", where=where, found=what[0].lower() + what[1:], hint=hint)
+def _explain(error: msgspec.ValidationError, raw: Mapping[str, Any], where: str) -> SpecError:
+    told = explained(error, raw, Spec, where)
+    if told.what == "key 'name' has a wrong value":
+        told.hint = "small letters a-z, digits, - and _, like hotel-reviews; `title` may be any text"
+    return told
 
 
 def _check_meaning(spec: Spec, where: str) -> None:

@@ -7,18 +7,17 @@ from __future__ import annotations
 
 import json
 import sys
-import types
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import msgspec
 
 from trunkline.files import write_atomic
 from trunkline.spec.model import Query, Spec
+from trunkline.spec.words import in_words, metas
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
-_NAMES = {str: "text", float: "number", int: "whole number", bool: "true or false", Any: "any", type(None): ""}
 
 
 def json_schema() -> dict[str, Any]:
@@ -77,7 +76,7 @@ def page() -> str:
         parts += [f"| `{key}` | {_cell(kind)} | {_cell(default)} | {_cell(text)} |" for key, kind, default, text in rows]
     parts += ["", "## A query in place of a file", "", "`data.train` and `data.test` may be a table:", ""]
     parts += ["| key | type | default | meaning |", "|---|---|---|---|"]
-    parts += [f"| `{key}` | {_cell(_type(hint))} | {default} | {_cell(text)} |" for key, hint, default, text in keys(Query)]
+    parts += [f"| `{key}` | {_cell(in_words(hint))} | {default} | {_cell(text)} |" for key, hint, default, text in keys(Query)]
     return "\n".join(parts) + "\n"
 
 
@@ -97,7 +96,7 @@ def _sections() -> Iterator[tuple[str, list[tuple[str, str, str, str]]]]:
     for key, hint, default, text in keys():
         table = key.rpartition(".")[0]
         shown = f"`{default}`" if default not in ("", "none") else default
-        tables.setdefault(table, []).append((key, _type(hint), shown, text))
+        tables.setdefault(table, []).append((key, in_words(hint), shown, text))
     for table, rows in tables.items():
         yield (f"[{table}]" if table else "The product"), rows
 
@@ -107,37 +106,8 @@ def _struct(hint: Any) -> type[msgspec.Struct] | None:
     return bare if isinstance(bare, type) and issubclass(bare, msgspec.Struct) else None
 
 
-def _meta(hint: Any) -> list[msgspec.Meta]:
-    return [m for m in getattr(hint, "__metadata__", ()) if isinstance(m, msgspec.Meta)]
-
-
 def _description(hint: Any) -> str:
-    return next((m.description for m in _meta(hint) if m.description), "")
-
-
-def _type(hint: Any) -> str:
-    """A type in plain words, with its bounds."""
-    if get_origin(hint) is Annotated:
-        bare, *_ = get_args(hint)
-        return _type(bare) + "".join(_bounds(m) for m in _meta(hint))
-    if get_origin(hint) in (Union, types.UnionType):
-        return " or ".join(filter(None, (_type(arg) for arg in get_args(hint))))
-    if get_origin(hint) is list:
-        return f"list of {_type(get_args(hint)[0])}"
-    if get_origin(hint) is dict:
-        key, value = (_type(arg) for arg in get_args(hint))
-        return f"table of {key} = {value}"
-    if hint is Query:
-        return "query"
-    return _NAMES[hint]
-
-
-def _bounds(meta: msgspec.Meta) -> str:
-    signs = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
-    parts = [f"{sign} {bound:g}" for name, sign in signs.items() if (bound := getattr(meta, name)) is not None]
-    if meta.pattern:
-        parts.append(f"`{meta.pattern}`")
-    return f" ({', '.join(parts)})" if parts else ""
+    return next((m.description for m in metas(hint) if m.description), "")
 
 
 def _default(info: msgspec.structs.FieldInfo) -> str:

@@ -179,7 +179,12 @@ class _Run:
             return loss
         if self.settings.clip:
             self.accelerator.clip_grad_norm_(self.parameters, self.settings.clip)
-        self.optimiser.step()
+        try:
+            self.optimiser.step()
+        except RuntimeError as error:  # a rate of 1e38 is no float32 any more
+            if "overflow" not in str(error):
+                raise
+            return math.inf
         self.optimiser.zero_grad()
         self.state.average()
         return loss

@@ -11,6 +11,11 @@ Above = Annotated[float, Meta(gt=0)]
 Least = Annotated[float, Meta(ge=0)]
 Count = Annotated[int, Meta(ge=1)]
 
+LOSSES = {  # that may learn a task's answers; of two classes or more is known only from the rows
+    "classify": ("auto", "cross_entropy", "binary", "focal"), "multilabel": ("auto", "binary", "focal"),
+    "regress": ("auto", "mse", "huber"), "tag": ("auto", "cross_entropy", "focal"),
+}  # fmt: skip
+
 
 class LoopSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Every network's settings are these and its own.
