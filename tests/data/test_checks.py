@@ -139,6 +139,16 @@ def test_small_classes_and_imbalance(tmp_path: Path) -> None:
     assert found["imbalance"].severity == "warn"
 
 
+def test_labels_that_differ_in_case_alone_are_remarked(tmp_path: Path) -> None:
+    rows = [(text, ("Spam", "ham", "spam", "Spam", "card arrival", "card  arrival")[i % 6]) for i, text in enumerate(TEXTS[:180])]
+    found = report(of_texts(tmp_path, rows, rows[:30]))["alike_labels"]
+    assert (found.severity, found.count) == ("warn", 2)
+    assert "'Spam': 60, 'spam': 30" in found.message
+    assert "'card  arrival': 30" in found.message
+    assert found.rows[0]["cells"]["label"] in ("spam", "card arrival", "card  arrival")
+    assert "alike_labels" not in report(of_texts(tmp_path, CLEAN[:180]))
+
+
 def test_label_shift(tmp_path: Path) -> None:
     found = report(of_texts(tmp_path, CLEAN[:100], [(text, "b") for text in TEXTS[100:]]))
     assert "'a' 50.0 % -> 0.0 %" in found["label_shift"].message

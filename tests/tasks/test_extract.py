@@ -43,7 +43,7 @@ def test_an_empty_answer_is_none(cell: Any) -> None:
 @pytest.mark.parametrize(
     ("cell", "start", "what"),
     [("2016", 44, "outside its context"), ("2016", -1, "outside its context"), ("2016", 39, "not where its start says"),
-     ("2016", "x", "no whole number"), ("2016", None, "no whole number"), ("2016", 1.5, "no whole number"),
+     ("2016", "x", "no whole number"), ("2016", None, "has no start"), ("2016", 1.5, "no whole number"),
      (["a", "b"], [1], "differ in number"), ([{"start": 40, "end": 99}], None, "outside its context")],
 )  # fmt: skip
 def test_an_answer_that_can_not_be_is_refused(cell: Any, start: Any, what: str) -> None:
@@ -60,6 +60,16 @@ def test_a_row_is_refused_with_a_reason_and_offsets_follow_the_text_as_it_is_rea
     row = Extract().arrange(spec, {"question": "Who?", "context": "e\u0301t Ana\r\nleft", spec.label: "left", f"{spec.label}_start": 9})
     assert not isinstance(row, Refused)
     assert row[spec.label] == [{"start": 7, "end": 11, "text": "left"}]
+
+
+def test_an_answer_alone_is_told_what_it_needs() -> None:
+    alone, empty = arranged(answer="2016"), arranged(answer="2016", answer_start="")
+    assert isinstance(alone, Refused)
+    assert isinstance(empty, Refused)
+    assert "there is no column" in alone.message
+    assert "_start'" in alone.message
+    assert '{"text": [...], "answer_start": [...]}' in alone.message
+    assert "is empty there" in empty.message
 
 
 def test_extract_wants_a_question_and_a_context() -> None:

@@ -21,7 +21,7 @@ _DATA_URL = re.compile(r"data:[\w.+/-]*(?:;[\w.+=-]+)*;base64,", re.ASCII)
 class DataFile:
     """A cell that names a file. Only a source makes one, of a path below its own folder: no request can.
 
-    why: what the source found where a text was wanted and the file holds none."""
+    why: what the source found where the file isn't of the kind that is wanted."""
 
     path: Path
     why: str = ""
@@ -59,6 +59,8 @@ def read_blob(raw: Any, kind: str, limit: int, wanted: str) -> Blob | Refused:
     """
     if raw is None or raw == "" or raw == b"":
         return Refused("missing", f"{wanted} is missing")
+    if isinstance(raw, DataFile) and raw.why:
+        return Refused("unreadable", f"{raw.path.name} is no file of kind {kind}: {raw.why}")
     if isinstance(raw, DataFile):
         return _of_file(raw.path, kind, limit, wanted)
     if isinstance(raw, str):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from trunkline.inputs.blob import Blob, DataFile, read_blob, share_of_files
 from trunkline.inputs.kept import Kept
+from trunkline.inputs.magic import looks
 from trunkline.types import Refused
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ class Image:
         except _LargeError as error:
             return Refused("too_long", f"{name}has {error} pixels; at most {MAX_PIXELS:,} are read")
         except Exception as error:  # noqa: BLE001 - decoders raise whatever a broken file leads them to
-            return Refused("unreadable", f"{name}can't be read as a picture: {_short(error)}")
+            return Refused("unreadable", f"{name}can't be read as a picture: {_short(error, blob.data(self.name))}")
         _kept.remember(blob.digest, pixels)
         return Picture(blob)
 
@@ -138,6 +139,9 @@ def _begins(content: bytes) -> bool:
     return content.startswith((b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"II*", b"MM\0*")) or content[8:12] == b"WEBP"
 
 
-def _short(error: Exception) -> str:
+def _short(error: Exception, data: bytes) -> str:
     told = str(error).strip()
-    return "its content is not known" if "cannot identify" in told or not told else told.splitlines()[0][:120]
+    if told and "cannot identify" not in told:
+        return told.splitlines()[0][:120]
+    found = looks(data)
+    return f"it holds {found.name}; {', '.join(FORMATS)} are read" if found and not found.kind else "its content is not known"

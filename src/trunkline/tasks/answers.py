@@ -13,10 +13,14 @@ from trunkline.tasks.tags import Raw
 WANTED = 'an answer and the character where it starts, {"text": [...], "answer_start": [...]} or [{"start", "end"}]'
 
 
+class StartlessError(DataError):
+    """An answer stands alone: nothing says where in its context it is."""
+
+
 def answers_of(cell: Any, start: Any, context: str) -> list[Raw]:
     """The right answers of one row; none where the cell is empty. `start` is the cell of the column beside it.
 
-    Raises DataError: an answer outside its context, or that isn't where its start says; a start that is no number."""
+    Raises StartlessError without a start, DataError: an answer outside its context, or that isn't where its start says; a start that is no number."""
     cell, start = _parsed(cell), _parsed(start)
     if isinstance(cell, Mapping) and "text" in cell:
         cell, start = cell["text"], cell.get("answer_start")
@@ -30,6 +34,8 @@ def answers_of(cell: Any, start: Any, context: str) -> list[Raw]:
         return [_between(one.get("start"), one.get("end"), context) for one in cell]
     texts = list(cell) if isinstance(cell, list | tuple) else [cell]
     starts = list(start) if isinstance(start, list | tuple) else start.tolist() if hasattr(start, "tolist") else [start]
+    if all(begin is None or begin != begin or begin == "" for begin in starts):
+        raise StartlessError("an answer has no start", found=repr(cell)[:40], wanted=WANTED)
     if len(texts) != len(starts):
         raise DataError("answers and their starts differ in number", found=f"{len(texts)} answers, {len(starts)} starts", wanted=WANTED)
     return [_at(str(text), _whole(begin), context) for text, begin in zip(texts, starts, strict=True)]

@@ -28,6 +28,7 @@ CHECKS: tuple[Check, ...] = (
     duplicates.leaked_rows,
     missing.refused_rows,
     missing.missing_cells,
+    labels.alike_labels,
     labels.small_classes,
     labels.imbalance,
     labels.label_shift,

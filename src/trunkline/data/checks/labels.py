@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trunkline.data.checks.view import View, counted, percent
+from trunkline.data.normal import normal
 from trunkline.types import Examples, Finding
 
 
@@ -84,6 +85,31 @@ def _rows_of(train: Examples, labels: set[str]) -> NDArray[np.int64]:
         return np.flatnonzero([any(wanted[span.label] for span in spans) for spans in train.target])
     has = train.target[:, wanted].any(axis=1) if train.target.ndim == 2 else wanted[train.target]
     return np.flatnonzero(has)
+
+
+def alike_labels(view: View) -> list[Finding]:
+    """Labels that differ only in case, width or spaces: most likely one, written in two ways."""
+    written: dict[str, list[str]] = {}
+    for name in view.loaded.train.labels:
+        written.setdefault(str(normal(name)), []).append(name)
+    twice = [names for names in written.values() if len(names) > 1]
+    if not twice:
+        return []
+    counts = label_counts(view.loaded.train)
+    shown = "; ".join(counted({name: counts[name] for name in names}) for names in twice[:5])
+    every = {name for names in twice for name in sorted(names, key=lambda name: -counts[name])[1:]}
+    return [
+        Finding(
+            check="alike_labels",
+            severity="warn",
+            score=len(every) / len(counts),
+            count=len(twice),
+            message=f"labels that differ only in case or spaces count as different ones: {shown}",
+            message_zh=f"仅大小写、全半角或空格不同的标签会被当作不同的标签：{shown}",
+            rows=view.examples(_rows_of(view.loaded.train, every)),
+            fix="write each label in one way, unless they mean different things",
+        )
+    ]
 
 
 def imbalance(view: View) -> list[Finding]:

@@ -10,21 +10,10 @@ from pathlib import Path
 
 from trunkline.data.note import Note
 from trunkline.errors import DataError
+from trunkline.inputs.magic import looks
 
 _CHUNK = 1 << 20
 _SAMPLE, _BEFORE = 200_000, 2_000  # bytes judged for a legacy encoding; those before the first wrong one
-_MAGIC = {
-    b"PK\x03\x04": "a zip or Excel file",
-    b"\xd0\xcf\x11\xe0": "an old Excel or Word file",
-    b"%PDF": "a PDF",
-    b"\x89PNG": "a PNG image",
-    b"\xff\xd8\xff": "a JPEG image",
-    b"GIF8": "a GIF image",
-    b"\x1f\x8b": "a gzip file",
-    b"PAR1": "a Parquet file",
-    b"\x7fELF": "a program",
-    b"SQLite format 3": "an SQLite database",
-}
 _BINARY = re.compile(rb"[\x00-\x08\x0b\x0e-\x1f]")  # control bytes other than tab, line ends and page breaks
 _BINARY_SHARE = 0.02
 _BOMS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
@@ -96,7 +85,8 @@ def _head(path: Path) -> bytes:
 
 
 def _refuse_binary(path: Path, head: bytes) -> None:
-    kind, where = next((name for magic, name in _MAGIC.items() if head.startswith(magic)), None), str(path)
+    known, where = looks(head), str(path)
+    kind = known.name if known else None
     if kind is None and not head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         found = _BINARY.findall(head)
         if len(found) > _BINARY_SHARE * len(head):
