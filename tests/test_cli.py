@@ -104,6 +104,23 @@ class TestCommands:
         assert said["try"].startswith("trunkline") or said["try"].startswith("main")
         assert result.stderr == ""
 
+    @pytest.mark.parametrize(
+        ("words", "what"),
+        [
+            (["trian", "x"], "no such command 'trian'"), (["train"], "missing argument 'FOLDER'"), (["train", "x", "--fooo"], "no such option '--fooo'"),
+            (["train", "x", "y"], "got unexpected extra argument (y)"), (["serve", "x", "--port", "99999"], "99999 is not in the range"),
+            (["init", "x", "--template"], "requires an argument"), (["init", "x"], "give either --template NAME or --from FILE"),
+        ],
+    )  # fmt: skip
+    def test_a_command_line_that_cannot_be_read_looks_like_every_error(self, words: list[str], what: str) -> None:
+        result = run(*words)
+        assert (result.exit_code, result.stdout) == (2, "")
+        first, *rest = result.stderr.strip().splitlines()
+        assert what in first
+        assert len(rest) == 1
+        assert rest[0].strip().startswith("try: ")
+        assert rest[0].endswith(" --help")
+
     def test_json_behind_two_dashes_is_a_text(self) -> None:
         result = run("predict", "nowhere", "--", "--json")
         assert "no product here" in result.stderr

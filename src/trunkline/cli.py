@@ -19,7 +19,7 @@ import click
 from trunkline import __version__
 from trunkline.engines.batching import ROWS, ROWS_VARIABLE, TOKENS, TOKENS_VARIABLE
 from trunkline.engines.threads import THREADS_VARIABLE
-from trunkline.errors import DataError, GateFailed, TrunklineError
+from trunkline.errors import DataError, GateFailed, TrunklineError, UsageError
 from trunkline.keys import keys
 from trunkline.pretraining.command import command as pretraining
 from trunkline.queue.command import command as queue
@@ -57,11 +57,10 @@ def _told(ctx: click.Context) -> Iterator[None]:
     except TrunklineError as error:
         _tell(ctx, error)
     except click.UsageError as error:
-        if not ctx.meta[_JSON]:
-            raise  # click prints it, with the command's usage
-        hint = f"{(error.ctx or ctx).command_path} --help"
-        _print_json({"error": "UsageError", "what": error.format_message(), "try": hint})
-        ctx.exit(error.exit_code)
+        if isinstance(error, click.exceptions.NoArgsIsHelpError) and not ctx.meta[_JSON]:
+            raise  # click prints the help
+        told = error.format_message().rstrip(".")
+        _tell(ctx, UsageError(told[0].lower() + told[1:], hint=f"{(error.ctx or ctx).command_path} --help"))
     except BrokenPipeError:  # the reader has seen enough, as `head` has
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  what Python flushes at its end
         ctx.exit(_PIPE_CLOSED)

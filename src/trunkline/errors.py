@@ -9,6 +9,7 @@ TrunklineError
 ├── GateFailed         trained and proven, but not good enough (exit code 3)
 ├── BusyError          another process is working in the same folder
 ├── MissingExtra       an optional part is not installed
+├── UsageError         a command was used wrongly
 └── RequestError       a call to the server can't be answered
 """
 
@@ -99,6 +100,10 @@ class MissingExtra(TrunklineError):
             wanted=f"the '{extra}' extra",
             hint=f"pip install 'trunkline[{extra}]'",
         )
+
+
+class UsageError(TrunklineError):
+    """A command was used wrongly: an option that isn't known, an argument that lacks."""
 
 
 class RequestError(TrunklineError):
