@@ -6,6 +6,7 @@ import json
 import shutil
 import tempfile
 import tomllib
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -173,8 +174,9 @@ def _sample(file: Path) -> list[dict[str, Any]]:
     if not rows:
         raise DataError("this file holds no rows", where=str(file), wanted="a header and rows below it")
     if file.is_dir():  # names tell rows apart, but not equal pictures under two names
-        for row in rows:
-            del row["file"]
+        kinds = Counter(name for row in rows for name in row if name not in ("file", "label"))
+        others = {"file", *(name for name, _ in kinds.most_common()[1:])}  # a file is of one kind: what most are is read
+        rows = [{name: cell for name, cell in row.items() if name not in others} for row in rows]
     return rows
 
 

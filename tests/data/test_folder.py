@@ -66,6 +66,18 @@ def test_what_is_no_text_fails_its_own_row_only(tmp_path: Path) -> None:
     assert "junk.txt can't be read as a text: " in told
 
 
+def test_a_note_among_pictures_makes_no_column(tmp_path: Path) -> None:
+    """A file is of one kind, so a folder's product reads one: what most of its files are."""
+    picture = pytest.importorskip("PIL.Image", reason="Pillow is not installed")
+    for label, colour in (("leaf", 40), ("fire", 220)):
+        (tmp_path / "rows" / label).mkdir(parents=True)
+        for i in range(12):
+            picture.new("RGB", (12, 12), (colour, 90, i)).save(tmp_path / "rows" / label / f"{i}.png")
+        (tmp_path / "rows" / label / "notes.txt").write_text(f"taken in {label} season")
+    guess = init_from_file(tmp_path / "plants", "plants", tmp_path / "rows", None, None)
+    assert dict(guess.inputs) == {"image": "image"}
+
+
 def test_bytes_that_do_not_fit_the_named_encoding_fail_their_own_row(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "1.txt").write_bytes("我".encode("gbk"))

@@ -107,7 +107,7 @@ def test_nothing_left_is_an_error(tmp_path: Path) -> None:
 
 
 def test_labels_that_are_all_missing_are_the_error_not_the_split(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"no train rows[\s\S]*2 rows refused, the first: the label is missing"):
+    with pytest.raises(DataError, match=r"no train rows[\s\S]*2 rows refused, 2 as the label is missing"):
         load(tmp_path, csv_of([("x", ""), ("y", "")]))
 
 

@@ -66,9 +66,8 @@ def test_an_answer_alone_is_told_what_it_needs() -> None:
     alone, empty = arranged(answer="2016"), arranged(answer="2016", answer_start="")
     assert isinstance(alone, Refused)
     assert isinstance(empty, Refused)
-    assert "there is no column" in alone.message
-    assert "_start'" in alone.message
-    assert '{"text": [...], "answer_start": [...]}' in alone.message
+    assert "an answer has no start (there is no column" in alone.message
+    assert """_start' beside it, or {"text": [...], "answer_start": [...]} in its place""" in alone.message
     assert "is empty there" in empty.message
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -171,9 +172,17 @@ def _some(name: str, rows: Rows, refused: Sequence[RefusedRow]) -> None:
         raise DataError(
             f"no {name} rows are left",
             where=rows.source,
-            found=f"{len(refused)} rows refused" + (f", the first: {refused[0].message}" if refused else ""),
+            found=_reasons(refused) or "no rows",
             wanted="at least one row with its inputs and its label",
         )
+
+
+def _reasons(refused: Sequence[RefusedRow]) -> str:
+    """How many rows were refused, with the first of each sort."""
+    first = {row.code: row for row in reversed(refused)}
+    counts = Counter(row.code for row in refused)
+    told = "; ".join(f"{count:,} as {first[code].message}" for code, count in counts.most_common(3))
+    return told and f"{len(refused):,} rows refused, {told}"
 
 
 def _digest(*parts: Rows) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ MAX_CHANNELS = 64
 FORMATS = ("WAV", "WAVEX", "RF64", "FLAC", "OGG", "MP3")
 SUFFIXES = frozenset({".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus"})
 _BLOCK = 65_536  # frames that are decoded at a time, so that a small file never fills memory
+_OPENING = re.compile(r"^Error opening <.*?>: (?:Error : )?")  # libsndfile's, of a file that has no name
 _NO_SIZE = 0x7FFF0000  # from here on a WAV file's size means that it wasn't known
 _kept: Kept[Samples] = Kept(64_000_000)  # bytes of samples
 
@@ -148,7 +150,7 @@ def _begins(content: bytes) -> bool:
 
 
 def _short(error: Exception) -> str:
-    told = str(error).strip()
+    told = _OPENING.sub("", str(error).strip())
     return "its content is not known" if "Format not recognised" in told or not told else told.splitlines()[0][:120]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -104,7 +105,12 @@ def _decode(data: bytes) -> Pixels:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of odd EXIF, and of sizes that are judged here
-        with Pillow.open(io.BytesIO(data), formats=FORMATS) as opened:
+        try:
+            found = Pillow.open(io.BytesIO(data), formats=FORMATS)
+        except Pillow.DecompressionBombError as error:  # Pillow's own limit, of more than three times as many
+            pixels = re.search(r"\((\d+) pixels\)", str(error))
+            raise _LargeError(f"{int(pixels[1]):,}" if pixels else "too many") from None
+        with found as opened:
             width, height = opened.size
             if width * height > MAX_PIXELS:
                 raise _LargeError(f"{width * height:,}")

@@ -14,7 +14,7 @@ from trunkline.data.split import folds
 from trunkline.errors import DataError
 from trunkline.spec import Spec
 from trunkline.spec.model import document_of, question_of
-from trunkline.tasks.answers import WANTED, StartlessError, answers_of
+from trunkline.tasks.answers import StartlessError, answers_of
 from trunkline.tasks.common import chosen, metric
 from trunkline.tasks.tag import as_read, least, ragged
 from trunkline.types import Answer, Decision, Examples, Folds, Metric, Prediction, Refused, Row, Span, Value
@@ -36,7 +36,8 @@ class Extract:
             spans = answers_of(row.get(spec.label), row.get(column), context)
         except StartlessError as error:
             beside = f"the column {column!r} is empty there" if column in row else f"there is no column {column!r}"
-            return Refused("unreadable", f"{error.what}: {beside}; wanted {WANTED}")
+            ways = f'{column!r} beside it, or {{"text": [...], "answer_start": [...]}} in its place'
+            return Refused("unreadable", f"{error.what} ({beside}): it needs {ways}")
         except DataError as error:
             hint = f"; {error.hint}" if error.hint else ""
             return Refused("unreadable", f"{error.what}: {error.found}{hint}")
