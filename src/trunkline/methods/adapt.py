@@ -10,6 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal, cast
 
 import numpy as np
 from msgspec import Meta
+from numpy.typing import NDArray
 
 from trunkline.engines.own import HOME, NET, Owned
 from trunkline.errors import TrainError
@@ -77,7 +78,7 @@ class Adapting(Network):
         if spec.task == "tag":
             inputs, sizes = tag_inputs(parts.tokenizer, texts)
         else:
-            inputs, sizes = _inputs(parts.tokenizer.encode(texts))
+            inputs, sizes = text_inputs(parts.tokenizer.encode(texts))
         return Material(
             build, inputs, sizes=sizes, faster={"out.": TOP_TIMES}, large=settings.precision == "auto",
             origin=trunk.card.fingerprint,
@@ -102,9 +103,7 @@ class Adapting(Network):
         told = {"cosine": agreement(module, own.load(), texts[:CHECKED])}
         if spec.task == "tag":
             return tag_head(ENGINE, column, weights, bias), own, told
-        scale = np.maximum(np.abs(weights).max(axis=0), 1e-30)
-        part = DensePart(Dense.of_texts(ENGINE, [column]), (weights / scale).astype(np.float16).astype(np.float32), scale, None)
-        return LinearHead(learn.answers.link, bias, part), own, told
+        return head_on(ENGINE, column, learn.answers.link, weights, bias), own, told
 
 
 class Finetune(Adapting):
@@ -140,11 +139,18 @@ class Lora(Adapting):
     needs: ClassVar[tuple[str, ...]] = (*Adapting.needs, "peft")
 
 
+def head_on(engine: str, column: str, link: str, weights: NDArray[np.float32], bias: NDArray[np.float32]) -> LinearHead:
+    """A linear head on the engine's vectors of a text column. weights (width, outputs), bias (outputs,)."""
+    scale = np.maximum(np.abs(weights).max(axis=0), 1e-30)
+    small = (weights / scale).astype(np.float16).astype(np.float32)
+    return LinearHead(link, bias, DensePart(Dense.of_texts(engine, [column]), small, scale, None))
+
+
 def _sees(spec: Spec) -> bool:
     return "image" in spec.inputs.values()
 
 
-def _inputs(ids: list[list[int]]) -> tuple[Any, Any]:
+def text_inputs(ids: list[list[int]]) -> tuple[Any, Any]:
     """(`Material.inputs`, tokens of each row)."""
 
     def inputs(rows: Index, rng: np.random.Generator | None) -> dict[str, Any]:

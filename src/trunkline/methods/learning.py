@@ -124,7 +124,7 @@ class Learning:
 
         from trunkline.training.loop import Recipe, train_loop
 
-        fit, judged = validation(self.examples, rows, self.settings.validation, self.spec.seed)
+        fit, judged = self.parted(rows)
         goal, material = self.goal(fit), self.material
 
         def batch(at: Index, rng: np.random.Generator) -> Any:
@@ -145,6 +145,10 @@ class Learning:
             module.out.weight *= goal.spread
             module.out.bias.mul_(goal.spread).add_(goal.middle)
         return module, learned
+
+    def parted(self, rows: Index) -> tuple[Index, Index]:
+        """(rows to learn from, rows to stop by)."""
+        return validation(self.examples, rows, self.settings.validation, self.spec.seed)
 
     def goal(self, rows: Index) -> Goal:
         """What the network learns these rows by. Raises SpecError for a loss that can't."""

@@ -83,8 +83,30 @@ class Adapted(Vectors):
 
     def top(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """(weights (width, outputs), bias (outputs,)) of the layer on the trunk's vectors."""
-        weights, bias = self.out.weight.detach().cpu().numpy(), self.out.bias.detach().cpu().numpy()
-        return np.ascontiguousarray(weights.T * np.float32(self.spread)), bias.copy()
+        return top_of(self.out, self.spread)
+
+
+class OnVectors(nn.Module):
+    """A layer on a trunk's vectors of length 1, which don't change."""
+
+    def __init__(self, width: int, outputs: int) -> None:
+        super().__init__()
+        self.out, self.spread = nn.Linear(width, outputs), float(width**0.5)
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        """(n, width) -> scores (n, outputs)."""
+        scores: Tensor = self.out(vectors * self.spread)
+        return scores
+
+    def top(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """As of `Adapted`."""
+        return top_of(self.out, self.spread)
+
+
+def top_of(layer: nn.Linear, spread: float) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """(weights (width, outputs), bias (outputs,)) on vectors that went in `spread` times as long."""
+    weights, bias = layer.weight.detach().cpu().numpy(), layer.bias.detach().cpu().numpy()
+    return np.ascontiguousarray(weights.T * np.float32(spread)), bias.copy()
 
 
 class Tagging(Adapted):

@@ -7,6 +7,7 @@ names of `trunks.bert_graph` fit them.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from torch.nn import functional
 
 from trunkline.errors import TrunkError
 from trunkline.trunks.bert import BertParts
+from trunkline.trunks.bert_graph import linears
 from trunkline.types import Call, Engine
 
 EMBEDDINGS = "embeddings."  # parameters of this beginning stay as they are, but for the norm
@@ -45,6 +47,7 @@ class TextEncoder(nn.Module):
         except KeyError as error:
             raise TrunkError("this encoder's activation is not known", found=str(error)) from None
         self.parts = parts
+        _narrow(self.bert, parts)
         own = {name: parameter for name, parameter in self.bert.named_parameters() if not _outside(name)}
         with torch.no_grad():
             for name, parameter in own.items():
@@ -105,6 +108,16 @@ class TextEncoder(nn.Module):
         """The weights that may differ from the trunk's, float32, by the names of `BertParts.weight`."""
         own = ((name, parameter) for name, parameter in self.bert.named_parameters() if not _outside(name))
         return {name: parameter.detach().float().cpu().numpy() for name, parameter in own}
+
+
+def _narrow(bert: nn.Module, parts: BertParts) -> None:
+    """Linear layers that were cut, as wide as the parts have them: transformers' attention takes the number of heads from
+    what its layers give."""
+    for name in linears(parts.shape):
+        outputs, inputs = parts.weight(f"{name}.weight").shape
+        layer: Any = bert.get_submodule(name)
+        if layer.weight.shape != (outputs, inputs):
+            bert.set_submodule(name, nn.Linear(inputs, outputs))
 
 
 def padded(ids: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:

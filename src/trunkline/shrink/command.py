@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from trunkline.types import Estimate
 
 Command = Callable[..., None]
-NAMES = ("bf16", "int8")  # of `forms.FORMS`, in its order
+NAMES = ("bf16", "int8", "pruned", "head", "words", "layers")  # of `run.FORMS`, in its order
 
 
 def command(

@@ -1,12 +1,12 @@
-"""The smaller forms that a product may have, in order of what it costs to make them."""
+"""Smaller forms that need no learning: the same network in fewer bits."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import msgspec
 from numpy.typing import NDArray
@@ -34,9 +34,6 @@ class Made:
     stand: Stand
     method: str = ""
     told: Mapping[str, Any] = field(default_factory=dict)
-
-
-Form: TypeAlias = Callable[[Job], Made | Refused]
 
 
 def bf16(job: Job) -> Made | Refused:
@@ -109,6 +106,3 @@ def _feeds(job: Job, own: OwnNetwork) -> list[dict[str, NDArray[Any]]]:
         names = dict(call.options)["tensors"]
         found += [{name: filled(ports[name], [item[at]]) for at, name in enumerate(names)} for item in call.items]
     return found
-
-
-FORMS: dict[str, Form] = {"bf16": bf16, "int8": int8}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from trunkline.bundle import Bundle
@@ -15,7 +15,8 @@ from trunkline.errors import DataError, MissingExtra, TrunklineError
 from trunkline.files import folder_lock
 from trunkline.methods.ladder import Climbed
 from trunkline.program import one
-from trunkline.shrink.forms import FORMS, Made
+from trunkline.shrink import forms, students
+from trunkline.shrink.forms import Made
 from trunkline.shrink.job import Job, calibrating
 from trunkline.shrink.measure import Costs, Loss, Stand, costs, loss
 from trunkline.terminal import Stopwatch
@@ -23,6 +24,10 @@ from trunkline.train import WORK, Line, check, pack
 from trunkline.types import Candidate, Estimate, Examples, Inputs, Refused, Rung
 
 LOSS = 0.5  # points
+FORMS: dict[str, Callable[[Job], Made | Refused]] = {  # in order of what they cost to make
+    "bf16": forms.bf16, "int8": forms.int8, "pruned": students.pruned, "head": students.head, "words": students.words,
+    "layers": students.layers,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -91,6 +91,19 @@ def contrastive(vectors: Tensor, target: Tensor, temperature: float) -> Tensor:
     return each.sum() / (fellows > 0).sum().clamp(min=1)
 
 
+def taught(scores: Tensor, teacher: Tensor, link: str, temperature: float) -> Tensor:
+    """How far scores (n, k) lie from a teacher's, before the link: T squared times the divergence KL(teacher || student) of
+    both at temperature T (Hinton et al. 2015, https://arxiv.org/abs/1503.02531), of each label for `labels` and `logistic`;
+    for `identity` the squared error. The mean over rows and labels."""
+    if link == "identity":
+        return functional.mse_loss(scores, teacher.to(scores))
+    mine, theirs = scores / temperature, teacher.to(scores) / temperature
+    if link != "softmax":  # yes and no of each label
+        mine, theirs = (torch.stack([each, torch.zeros_like(each)], -1).flatten(0, -2) for each in (mine, theirs))
+    logs = functional.log_softmax(theirs, -1)
+    return temperature**2 * (logs.exp() * (logs - functional.log_softmax(mine, -1))).sum(-1).mean()
+
+
 def balanced(counts: Tensor) -> Tensor:
     """(k,) weights by which classes of `counts` rows weigh alike; over all rows they average 1."""
     known = counts.clamp(min=1).float()
