@@ -38,7 +38,7 @@ def quantised(model: Any, rows: Sequence[Feed]) -> Any:
         raise TrainError("this network is int8 already")
     found = onnx.ModelProto()
     found.CopyFrom(model)
-    _unshare(found.graph)
+    unshare(found.graph)
     rewritten = _Rewriter(found.graph).rewrite()
     if any(node.op_type == "Conv" for node in found.graph.node):
         found, rewritten = _convolutions(found, rows), rewritten + 1
@@ -75,7 +75,7 @@ def _nodes(graph: Any) -> Iterator[Any]:
                 yield from _nodes(inner)
 
 
-def _unshare(graph: Any) -> None:
+def unshare(graph: Any) -> None:
     """Equal constants, which torch exports once and names again by Identity, under their own names: a quantiser takes a
     bias only from a constant."""
     known = {tensor.name: tensor for tensor in graph.initializer}

@@ -15,6 +15,7 @@ from trunkline.methods.adapt import CHECKED, TOP_TIMES, FinetuneSettings, agreem
 from trunkline.methods.dense_rows import TASKS, texts_of
 from trunkline.methods.learning import FoldSettings, Index, Material
 from trunkline.methods.text_networks import TextSettings
+from trunkline.shrink import pictures
 from trunkline.shrink.forms import GROUPS, NET, Made
 from trunkline.shrink.job import Job
 from trunkline.shrink.teach import Teaching, learned, lessons, stand_of, told_of
@@ -85,7 +86,10 @@ def layers(job: Job) -> Made | Refused:
 
 
 def pruned(job: Job) -> Made | Refused:
-    """Half of the heads and of the inner columns of each layer, those of the largest weights."""
+    """Half of the heads and of the inner columns of each layer, those of the largest weights; of a network of pictures half
+    of the channels."""
+    if "image" in job.spec.inputs.values():
+        return pictures.pruned(job)
     refused = _refused(job)
     if refused is not None:
         return refused
