@@ -265,6 +265,7 @@ def _rows(folder: Path, text: str | None, file: Path | None) -> Iterable[Mapping
 @click.option("--threads", type=click.IntRange(1, 64), help="Cores that each process computes on; default: measured.")
 @click.option("--batch-rows", type=click.IntRange(*ROWS), help="Rows in a batch, at most; default: measured.")
 @click.option("--batch-tokens", type=click.IntRange(*TOKENS), help="Tokens in a batch, at most; default: measured.")
+@click.option("--traces", metavar="URL", help="Collector of OpenTelemetry traces, OTLP over HTTP; default: OTEL_* variables'.")
 @as_json
 def serve(
     folder: Path,
@@ -278,6 +279,7 @@ def serve(
     threads: int | None,
     batch_rows: int | None,
     batch_tokens: int | None,
+    traces: str | None,
     json_: bool,
 ) -> None:
     """Serve every product below FOLDER: API, docs at /docs."""
@@ -285,7 +287,7 @@ def serve(
 
     given = {THREADS_VARIABLE: threads, ROWS_VARIABLE: batch_rows, TOKENS_VARIABLE: batch_tokens}
     fixed = {name: number for name, number in given.items() if number is not None}
-    run(folder, host, port, workers, certificate, key, store, registry, as_json=json_, fixed=fixed)
+    run(folder, host, port, workers, certificate, key, store, registry, as_json=json_, fixed=fixed, traces=traces)
 
 
 @main.command()

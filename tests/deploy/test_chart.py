@@ -28,7 +28,7 @@ MOST: dict[str, Any] = {
     "store": {"secret": "trunkline-store", "registry": True},
     "products": {"accessModes": ["ReadWriteMany"], "storageClassName": "shared"},
     "cache": {"existingClaim": "trunks"},
-    "server": {"workers": 2, "port": 9000, "tlsSecret": "pair"},
+    "server": {"workers": 2, "port": 9000, "tlsSecret": "pair", "traces": "http://collector:4318"},
     "settings": {"TRUNKLINE_BATCH_ROWS": "8", "OTEL_SERVICE_NAME": "answers"},
     "autoscaling": {"enabled": True, "waitingRows": 20},
     "monitor": {"enabled": True, "labels": {"release": "prometheus"}, "keySecret": "scrape"},
@@ -91,6 +91,7 @@ def test_the_server_understands_its_arguments(values: dict[str, Any]) -> None:
     told = {**yaml.safe_load((CHART / "values.yaml").read_text())["server"], **values.get("server", {})}
     assert (given["port"], given["workers"], given["host"]) == (told["port"], told["workers"], "0.0.0.0")
     assert str(given["folder"]) == "/data"
+    assert (given["traces"] or "") == told["traces"]
 
 
 def test_probes_ask_routes_that_exist(tmp_path: Path) -> None:

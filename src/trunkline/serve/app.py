@@ -8,6 +8,7 @@ import hashlib
 import math
 import re
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
 from importlib.resources import files
@@ -48,6 +49,7 @@ from trunkline.serve.problems import http_problem, json_bytes, problem
 from trunkline.serve.rollout import Comparisons, identity
 from trunkline.serve.rollout import Route as ProductRoute
 from trunkline.serve.schedule import Scheduler, Spent, Ticket
+from trunkline.serve.traces import Traced, Traces
 from trunkline.serve.tuning import settings_of
 from trunkline.types import Call, End, Steps
 
@@ -63,13 +65,15 @@ _JSON = "application/json"
 _LOCKED = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 
-def build(live: LiveCatalog, limits: Limits | None = None, store: Store | None = None) -> ASGIApp:
+def build(
+    live: LiveCatalog, limits: Limits | None = None, store: Store | None = None, traces: Traces | None = None
+) -> ASGIApp:
     """The ASGI application that answers with what is live; `store` holds keys and repeated calls, if there is one."""
     from trunkline.serve import embeddings, oip  # they stand on this module
     from trunkline.serve.jobs.routes import Jobs
     from trunkline.serve.why_route import why_route
 
-    server = Server(live, limits or Limits(), store)
+    server = Server(live, limits or Limits(), store, traces)
     jobs = Jobs(server, store)
     app = Starlette(
         lifespan=jobs.running,
@@ -91,14 +95,17 @@ def build(live: LiveCatalog, limits: Limits | None = None, store: Store | None =
         ],
         exception_handlers={TrunklineError: problem, HTTPException: http_problem, Exception: problem},
     )
-    return Envelope(Auth(app, Keys(store) if store else None, problem), server.meter)
+    whole = Envelope(Auth(app, Keys(store) if store else None, problem), server.meter)
+    return whole if traces is None else Traced(whole, traces, app.routes)
 
 
 class Server:
     """The handlers; they share what is live, limits and the compute pool."""
 
-    def __init__(self, live: LiveCatalog, limits: Limits, store: Store | None = None) -> None:
-        self.live, self.limits = live, limits
+    def __init__(
+        self, live: LiveCatalog, limits: Limits, store: Store | None = None, traces: Traces | None = None
+    ) -> None:
+        self.live, self.limits, self._traces = live, limits, traces
         self.admission = Admission(limits)
         self.meter = meters.Meter(
             lambda name: name in self.catalog.products,
@@ -106,7 +113,7 @@ class Server:
             lambda: settings_of(live.engines),
         )
         now = live.snapshot()
-        self.scheduler = Scheduler(now.engines, now.key, executed=self.meter.executed)
+        self.scheduler = Scheduler(now.engines, now.key, executed=self.meter.executed, traces=traces)
         self.comparisons = Comparisons(busy=lambda: self.admission.total > limits.waiting // 4)
         self.idempotency = Idempotency(store, limits.seconds + _SLACK_SECONDS) if store else None
         self._costs: WeakKeyDictionary[Served, Cost] = WeakKeyDictionary()
@@ -206,7 +213,8 @@ class Server:
         steps = answering(served, rows, top)
         size = getattr(request.state, "size", math.inf)
         if (await self._cost(served)).of(len(rows), size) <= INLINE_SECONDS:
-            return one(steps, no_engine), Spent()
+            with self._program(served.name):
+                return one(steps, no_engine), Spent()
         return await self.run(steps, request, served.name, served.bundle.spec.serve.reuse)
 
     async def _cost(self, served: Served) -> Cost:
@@ -226,12 +234,15 @@ class Server:
     ) -> tuple[End, Spent]:
         """What a program ends in, by the queues of the engines that it asks. Raises RequestError."""
         caller = caller_of(request)
-        with self.admission.place(caller.organisation):
+        with self.admission.place(caller.organisation), self._program(product) as span:
             deadline = self.limits.deadline(request.headers.get("x-timeout-ms"), monotonic())
-            ticket = Ticket(caller.organisation, caller.name, product, deadline, reuse)
+            ticket = Ticket(caller.organisation, caller.name, product, deadline, reuse, span)
             end, spent = await self.scheduler.run(steps, ticket)
         _note_spent(request, spent)
         return end, spent
+
+    def _program(self, product: str) -> AbstractContextManager[Any]:
+        return nullcontext() if self._traces is None else self._traces.program(product)
 
     async def matrix(self, request: Request) -> Response:
         body = await self.body(request)

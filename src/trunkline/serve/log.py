@@ -75,7 +75,7 @@ class Gathered(logging.Handler):
 def log_to_stderr() -> None:
     handler = Gathered(open(sys.stderr.fileno(), "wb", buffering=0, closefd=False))  # noqa: SIM115 - stays open
     handler.setFormatter(JsonLines())
-    for name in ("trunkline.serve", "trunkline.engines", "uvicorn"):
+    for name in ("trunkline.serve", "trunkline.engines", "uvicorn", "opentelemetry"):
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate = [handler], False
     log.setLevel(logging.INFO)

@@ -9,6 +9,7 @@ import socket
 import sys
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, nullcontext
 from pathlib import Path
 from threading import Thread
 from types import FrameType
@@ -17,6 +18,8 @@ from typing import TYPE_CHECKING
 from trunkline.engines.threads import limit_blas
 from trunkline.errors import TrunklineError
 from trunkline.serve.caller import is_local
+from trunkline.serve.traces import send_to
+from trunkline.serve.traces import start as start_traces
 from trunkline.serve.workers import BACKLOG, GRACE_SECONDS, Parent, supervise, terminal_closed
 from trunkline.store.place import REGISTRY, VARIABLE, open_at, registry_at, store_exists
 
@@ -42,6 +45,7 @@ def serve(
     registry: str | None = None,
     as_json: bool = False,
     fixed: Mapping[str, int] | None = None,
+    traces: str | None = None,
 ) -> None:
     """Answer for every product at or below `folder` until SIGINT or SIGTERM; calls under way are ended.
 
@@ -49,11 +53,14 @@ def serve(
     while the calls go on. Port 0 takes a free one. `certificate` and `key` are PEM files for TLS; `store` is the
     address of the store of keys, else $TRUNKLINE_STORE's or the folder's own; `registry`, else $TRUNKLINE_REGISTRY,
     that of the store which says what serves, else each product's folder does; `fixed` are settings of engines by the
-    variable that holds them (`engines.settings`). Raises TrunklineError where the port is taken, the pair is wrong, no
-    product is there, or others could call without a key.
+    variable that holds them (`engines.settings`); `traces` is a collector's address, else OTEL_* variables name it.
+    Raises TrunklineError where the port is taken, the pair is wrong, no product is there, or others could call
+    without a key.
     """
     limit_blas()
     check_tls(certificate, key)
+    if traces is not None:
+        send_to(traces)
     for variable, address in ((VARIABLE, store), (REGISTRY, registry)):
         if address is not None:
             os.environ[variable] = address  # workers find it there; an argument would show it to every user
@@ -196,6 +203,7 @@ def _serve(
     from trunkline.serve.watch import Watcher
 
     log_to_stderr()
+    traces = start_traces()
     with ThreadPoolExecutor(2) as aside:  # while the catalog reads from disk
         web, opened = aside.submit(_import_web), aside.submit(_store, folder)
         live = LiveCatalog(folder, registry=registry_at(os.environ.get(REGISTRY), keep_open=True))
@@ -203,9 +211,9 @@ def _serve(
         store = opened.result()
     from trunkline.serve.app import build
 
-    app = build(live, store=store)
+    app = build(live, store=store, traces=traces)
     gc.freeze()  # what is loaded now stays; the collector need not look at it again
-    with Watcher(live) as watcher:
+    with closing(traces) if traces else nullcontext(), Watcher(live) as watcher:
         signal.signal(signal.SIGTERM, _leave)  # uvicorn gives the signal back when all calls are ended
         if parent is None:
             _on_hangup(watcher)  # both before the server is said to be up: they end a process that doesn't know them

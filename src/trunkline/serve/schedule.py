@@ -23,6 +23,7 @@ from trunkline.engines.threads import pool, workers
 from trunkline.errors import TrunklineError
 from trunkline.serve.recent import Recent
 from trunkline.serve.residence import Residence
+from trunkline.serve.traces import Traces
 from trunkline.serve.turns import Turns
 from trunkline.serve.wire import LateError
 from trunkline.types import Call, End, Engine, Steps, Value
@@ -41,6 +42,7 @@ class Ticket:
     product: str = ""
     deadline: float | None = None  # of `time.monotonic`
     reuse: bool = True  # may equal inputs of the organisation share one computation
+    span: Any = None  # of its program, where there are traces
 
 
 @dataclass
@@ -135,8 +137,9 @@ class Scheduler:
         key: Key,
         recent_bytes: int = RECENT_BYTES,
         executed: Callable[[str, int, float], None] | None = None,
+        traces: Traces | None = None,
     ) -> None:
-        self.engines, self._key, self._executed = engines, key, executed
+        self.engines, self._key, self._executed, self._traces = engines, key, executed, traces
         self._residence = engines if isinstance(engines, Residence) else None
         self.recent = Recent(recent_bytes)
         self._lock = threading.Lock()
@@ -328,6 +331,10 @@ class Scheduler:
         if self._executed is not None:
             self._executed(queue.call.engine, len(entries), seconds)
         self._deliver(queue, entries, results, began, seconds)
+        if self._traces is not None:
+            asked = [(waiter.job.ticket.span, entry.added) for entry in entries for waiter in entry.waiters]
+            cost = sum(entry.cost for entry in entries)
+            self._traces.computed(queue.call.engine, asked, cost, len(entries), began, began + seconds)
 
     def _outputs(self, call: Call, entries: list[_Entry]) -> list[Any]:
         """One output, or what went wrong, for each entry. One that breaks the engine breaks no other."""
