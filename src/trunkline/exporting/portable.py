@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from importlib.metadata import version
+from importlib.resources import files
 from pathlib import Path
 from typing import Literal
 
@@ -15,19 +16,22 @@ from trunkline.bundle import Bundle
 from trunkline.desk import Desk
 from trunkline.engines.ort import OrtSession
 from trunkline.errors import BundleError
-from trunkline.exporting import own_network
+from trunkline.exporting import on_trunk, own_network
 from trunkline.exporting.graph import finished, onnx_package, operators, opsets
 from trunkline.exporting.needs import EXAMPLES, FORMAT, MODEL, NEEDS, Check, Example, Needs, Network, Output
 from trunkline.exporting.operators import check_operators
 from trunkline.exporting.plan import Plan, cannot
 from trunkline.exporting.rows import answered, example_rows
 from trunkline.files import atomic_folder, digest_file
+from trunkline.heads.linear import LinearHead
+from trunkline.heads.mlp import MlpHead
 from trunkline.heads.onnx import OnnxHead
 from trunkline.inputs.row import RowReader
 from trunkline.types import Refused
 
 Target = Literal["phone", "browser"]
 TARGETS: tuple[Target, ...] = ("phone", "browser")
+METHODS = "linear or mlp on a trunk, lstm, cnn1d, transformer, cnn, table_mlp, finetune, lora"
 # How outputs become an answer: the tasks' `decode` in words, for whoever writes it in another language.
 RULES: dict[str, tuple[str, ...]] = {
     "classify": (
@@ -58,7 +62,7 @@ def export_for(bundle: Bundle, target: Target, folder: Path, desk: Desk) -> Need
         outputs = _ends(plan, bundle)
         check_operators(plan.tail.model, target)
         onnx_package().save(plan.tail.model, str(place / MODEL))
-        for name, content in plan.files.items():
+        for name, content in {**plan.files, **_page(target)}.items():
             (place / name).write_bytes(content)
         check = _checked(bundle, plan, place, desk)
         needs = _needs(bundle, plan, target, outputs, check, place)
@@ -73,7 +77,16 @@ def planned(bundle: Bundle) -> Plan:
     head = bundle.head()
     if isinstance(head, OnnxHead):
         return own_network.plan(bundle, head)
-    raise cannot(bundle, f"the head {head.format} is no graph", "name one in product.toml: a network of its own ([method] name = \"cnn1d\", \"lstm\", \"transformer\", \"cnn\", \"table_mlp\")")
+    if isinstance(head, LinearHead | MlpHead):
+        return on_trunk.plan(bundle, head)
+    raise cannot(bundle, f"the head {head.format} is no graph", f"name a method in product.toml whose head is one: {METHODS}")
+
+
+def _page(target: Target) -> dict[str, bytes]:
+    """What a browser runs: its files by name."""
+    if target != "browser":
+        return {}
+    return {path.name: path.read_bytes() for path in (files("trunkline.exporting") / "web").iterdir() if path.is_file()}
 
 
 def _ends(plan: Plan, bundle: Bundle) -> tuple[Output, ...]:

@@ -27,7 +27,7 @@ _SIZES = ((64, 64), (37, 53), (300, 40), (8, 8), (640, 700))  # of pictures: sma
 def example_rows(bundle: Bundle, plan: Plan) -> Iterator[dict[str, Any]]:
     """ROWS rows, the same ones each time. Table columns are told by the plan's `Numbers`."""
     rng = np.random.default_rng(0)
-    words = plan.files.get(VOCABULARY, b"").decode().split("\n")
+    words = plan.files[VOCABULARY].decode().split("\n") if VOCABULARY in plan.files else " ".join(_TEXTS).split()
     numbers = {c.column: (c.mean, c.scale, c.codes) for read in plan.reads if isinstance(read, Numbers) for c in read.columns}
     for i in range(ROWS):
         row: dict[str, Any] = {}

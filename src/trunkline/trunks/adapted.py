@@ -127,6 +127,23 @@ class Adapted:
         except SafetensorError as error:
             raise BundleError("an adapted trunk's weights can't be read", where=str(self.weights), found=str(error)) from None
 
+    def parts(self) -> BertParts:
+        """The trunk's, with what was learned in its weights: LoRA's products added. Raises BundleError, TrunkError."""
+        from safetensors.numpy import load_file
+
+        self._check_base()
+        arrays, base = load_file(self.weights), self.base.parts()
+        own = widened(arrays) if self.about.kind == "full" else {}
+
+        def weight(name: str) -> NDArray[np.float32]:
+            layer = name.removesuffix(".weight")
+            if f"{layer}.A" in arrays and name.endswith(".weight"):
+                low = arrays[f"{layer}.B"].astype(np.float32) @ arrays[f"{layer}.A"].astype(np.float32)
+                return np.asarray(base.weight(name) + low, np.float32)
+            return own[name] if name in own else base.weight(name)
+
+        return replace(base, weight=weight)
+
     def _measured_as(self, arrays: Arrays) -> EngineCard:
         """One measurement for all LoRA products of a trunk, a rank and a precision; a graph of one's own is as the trunk's,
         unless it was cut."""

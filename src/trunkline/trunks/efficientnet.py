@@ -83,16 +83,20 @@ class EfficientNetLite0:
         return read_checkpoint(verified(_file(), WEIGHTS_SHA256, PACKAGE))
 
 
-def prepare(picture: Picture) -> NDArray[np.float32]:
-    """float32 (1, 3, SIZE, SIZE)."""
+def square(picture: Picture) -> NDArray[np.uint8]:
+    """(SIZE, SIZE, 3) of 0..255, from the middle."""
     from PIL.Image import Resampling
 
     whole = picture.rgb()
     short = min(whole.size)
     width, height = (max(SIZE, round(side * RESIZED / short)) for side in whole.size)
     left, top = (width - SIZE) // 2, (height - SIZE) // 2
-    square = whole.resize((width, height), Resampling.BICUBIC).crop((left, top, left + SIZE, top + SIZE))
-    scaled = np.asarray(square, np.float32) / np.float32(255)
+    return np.asarray(whole.resize((width, height), Resampling.BICUBIC).crop((left, top, left + SIZE, top + SIZE)))
+
+
+def prepare(picture: Picture) -> NDArray[np.float32]:
+    """float32 (1, 3, SIZE, SIZE)."""
+    scaled = square(picture).astype(np.float32) / np.float32(255)
     even = (scaled - np.array(MEAN, np.float32)) / np.array(SPREAD, np.float32)
     return np.ascontiguousarray(even.transpose(2, 0, 1)[None])
 

@@ -21,6 +21,10 @@ class Table(Protocol):
         """(...,) token ids -> (..., hidden)."""
         ...
 
+    def stored(self) -> NDArray[Any]:
+        """The whole file, mapped."""
+        ...
+
 
 class DenseTable:
     """float32 or float16 (vocabulary, hidden), an .npy file."""
@@ -31,6 +35,9 @@ class DenseTable:
     def rows(self, ids: NDArray[np.int64]) -> NDArray[np.float32]:
         found, where = self._table.distinct(ids)
         return np.asarray(found, np.float32)[where]
+
+    def stored(self) -> NDArray[Any]:
+        return self._table.whole()
 
 
 class BlockTable:
@@ -44,6 +51,9 @@ class BlockTable:
         blocks = found.reshape(len(found), -1, BLOCK_BYTES)
         return decode_blocks(blocks).reshape(len(found), -1)[where]
 
+    def stored(self) -> NDArray[Any]:
+        return self._table.whole()
+
 
 class _Rows:
     """The rows of a matrix in an .npy file, read one by one instead of mapped: a mapping brings in 64 kB around
@@ -51,7 +61,7 @@ class _Rows:
 
     def __init__(self, path: Path) -> None:
         table = np.load(path, mmap_mode="r", allow_pickle=False)
-        self._type = table.dtype
+        self._path, self._type = path, table.dtype
         if hasattr(os, "pread"):
             handle = os.open(path, os.O_RDONLY)
             weakref.finalize(self, os.close, handle)
@@ -72,3 +82,6 @@ class _Rows:
         distinct, where = np.unique(ids, return_inverse=True)
         raw = b"".join(map(self._row, distinct.tolist()))
         return np.frombuffer(raw, self._type).reshape(len(distinct), -1), where.reshape(ids.shape)
+
+    def whole(self) -> NDArray[Any]:
+        return np.asarray(np.load(self._path, mmap_mode="r", allow_pickle=False))

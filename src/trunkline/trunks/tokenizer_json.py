@@ -5,13 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from trunkline.engines.windows import Pieces
 from trunkline.errors import MissingExtra, TrunkError
 
 _SIGNS_PER_TOKEN = 64  # a text is cut to this many signs a token before anything looks at it
 _MASKS = ("[MASK]", "<mask>")  # BERT's, and RoBERTa's and its kin's
+
+
+class Told(NamedTuple):
+    """What another program needs to do the same. json: tokenizer.json, without limit or padding; characters: of a text
+    that are read; before, after: ids of the marks around a text's own."""
+
+    json: str
+    prefix: str
+    max_tokens: int
+    characters: int
+    before: tuple[int, ...]
+    after: tuple[int, ...]
 
 
 class TokenizerJson:
@@ -60,6 +72,12 @@ class TokenizerJson:
     def room(self) -> int:
         """Tokens of a text that go through the model at a time."""
         return self._max_tokens - sum(map(len, self._frame))
+
+    def told(self) -> Told:
+        whole, sample = self._whole, self._whole.encode("a")
+        own = [at for at, mark in enumerate(sample.special_tokens_mask) if not mark]
+        before, after = tuple(sample.ids[: own[0]]), tuple(sample.ids[own[-1] + 1 :])
+        return Told(whole.to_str(), self._prefix, self._max_tokens, self._signs, before, after)
 
     @property
     def mask(self) -> int | None:
