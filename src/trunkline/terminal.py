@@ -9,7 +9,7 @@ import os
 import sys
 import time
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, TextIO
 
 import click
@@ -20,14 +20,21 @@ if TYPE_CHECKING:
     from click._termui_impl import ProgressBar
 
 
+class Ended(Exception):
+    """Whoever follows a training has seen enough of it: `Progress.epoch` raises it, and it isn't gone on with."""
+
+
 class Progress:
     """Progress of long work. This one is silent; `Terminal` shows it."""
 
     def station(self, name: str, text: str) -> None:
         """One station of the line has ended, with its result in a sentence."""
 
-    def step(self, what: str, done: int, total: int, note: str = "") -> None:
-        """`done` of `total` rows of `what` are through; called often, from one thread. note: figures so far."""
+    def step(self, what: str, done: int, total: int, note: str = "", unit: str = "rows") -> None:
+        """`done` of `total` units of `what` are through; called often, from one thread. note: figures so far."""
+
+    def epoch(self, name: str, number: int, figures: Mapping[str, float]) -> None:
+        """A network's epoch has been judged; figures of rows set aside, `loss` first. May raise Ended."""
 
     def close(self) -> None:
         """Take the bar off the screen."""
@@ -48,7 +55,7 @@ class Terminal(Progress):
         self.close()
         click.echo(f"{colour('✓', 'green', self._stream)} {name:<9}{text}", file=self._stream)
 
-    def step(self, what: str, done: int, total: int, note: str = "") -> None:
+    def step(self, what: str, done: int, total: int, note: str = "", unit: str = "rows") -> None:
         if not self._stream.isatty():
             return
         if self._bar is None or what != self._what:
@@ -57,7 +64,8 @@ class Terminal(Progress):
             self._bar = click.progressbar(length=total, label=what, file=self._stream, show_pos=True)
             self._bar.__enter__()
         rate = done / max(time.perf_counter() - self._started, 1e-3)
-        self._bar.label, self._bar.length = f"  {what:<9}{rate:,.0f} rows/s{note and '  ' + note}", total
+        shown = f"{rate:,.0f}" if unit == "rows" else f"{rate:,.2f}"
+        self._bar.label, self._bar.length = f"  {what:<9}{shown} {unit}/s{note and '  ' + note}", total
         self._bar.update(done - self._bar.pos)
 
     def close(self) -> None:

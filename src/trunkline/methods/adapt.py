@@ -21,7 +21,8 @@ from trunkline.methods.finetune_pictures import FinetunePictures
 from trunkline.methods.learning import FoldSettings, Index, Learning, Material
 from trunkline.methods.network import Network
 from trunkline.methods.tag_learning import TagLearning, tag_head, tag_inputs
-from trunkline.spec import Spec
+from trunkline.methods.tunable import HeldOut, Searched
+from trunkline.spec import Range, Ranges, Spec
 from trunkline.spec.model import trunk_of
 from trunkline.trunks import find
 from trunkline.trunks.adapted import adapted
@@ -112,6 +113,7 @@ class Finetune(Adapting):
     name: ClassVar[str] = "finetune"
     kind: ClassVar[Literal["lora", "full"]] = "full"
     settings: ClassVar[type[FoldSettings]] = FinetuneSettings
+    ranges: ClassVar[Ranges] = {"rate": Range(2e-5, 3e-4, log=True), "epochs": [2, 3, 4], "dropout": [0.0, 0.1, 0.2]}
 
     def check(self, spec: Spec) -> None:
         if _sees(spec):
@@ -125,9 +127,19 @@ class Finetune(Adapting):
     def fit(self, spec: Spec, examples: Examples, folds: Folds, ask: Ask) -> Candidate:
         if not _sees(spec):
             return super().fit(spec, examples, folds, ask)
+        return self._pictures().fit(spec, examples, folds, ask)
+
+    def held_out(self, spec: Spec, examples: Examples, folds: Folds, ask: Ask) -> HeldOut:
+        learn = self._pictures().held_out if _sees(spec) else super().held_out
+        return learn(spec, examples, folds, ask)
+
+    def searched(self, spec: Spec) -> Searched:
+        return FinetunePictures().searched(spec) if _sees(spec) else super().searched(spec)
+
+    def _pictures(self) -> FinetunePictures:
         pictures = FinetunePictures()
         pictures.progress = self.progress
-        return pictures.fit(spec, examples, folds, ask)
+        return pictures
 
 
 class Lora(Adapting):
@@ -136,6 +148,7 @@ class Lora(Adapting):
     name: ClassVar[str] = "lora"
     kind: ClassVar[Literal["lora", "full"]] = "lora"
     settings: ClassVar[type[FoldSettings]] = LoraSettings
+    ranges: ClassVar[Ranges] = {"rate": Range(2e-4, 3e-3, log=True), "epochs": [2, 3, 4], "rank": [8, 16, 32], "dropout": [0.0, 0.1, 0.2]}
     needs: ClassVar[tuple[str, ...]] = (*Adapting.needs, "peft")
 
 

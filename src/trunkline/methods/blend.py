@@ -8,23 +8,32 @@ weights, 0.485 at weights that the other folds chose).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Annotated, Any, ClassVar
 
 import msgspec
 import numpy as np
+from msgspec import Meta
 
 from trunkline.heads.blend import BlendHead, scores_of
 from trunkline.heads.links import apply_link
-from trunkline.methods.boosting import Boosting
+from trunkline.methods.boosting import Boosting, BoostingSettings
 from trunkline.methods.dense_rows import check_budget, size_of
-from trunkline.methods.settings import NoSettings, read_settings
+from trunkline.methods.settings import NoSettings, named, read_settings
 from trunkline.methods.table_target import answers_of
-from trunkline.methods.tabular import Tabular
+from trunkline.methods.tabular import Tabular, TabularSettings
+from trunkline.methods.tunable import Searched
 from trunkline.methods.weigh import held_out, weigh
 from trunkline.spec import Spec
 from trunkline.types import Ask, Candidate, Examples, Folds, Prediction, Refused
 
 UNTOLD = (0.5, 0.5)
+
+
+class BlendSettings(BoostingSettings, frozen=True):
+    """Those of `boosting` and of `tabular`; no two have one name. None: the part chooses its own."""
+
+    C: Annotated[float, Meta(gt=0)] | None = None
+    knots: Annotated[int, Meta(ge=0, le=64)] | None = None
 
 
 class Blend:
@@ -40,18 +49,24 @@ class Blend:
         refused = Tabular().can(spec, examples) or Boosting().can(spec, examples)
         return Refused(refused.code, f"blend joins two methods: {refused.message}") if refused else None
 
+    def searched(self, spec: Spec) -> Searched:
+        return Searched(BlendSettings, {**Tabular().searched(spec).ranges, **Boosting().searched(spec).ranges})
+
     def fit(self, spec: Spec, examples: Examples, folds: Folds, ask: Ask) -> Candidate:
         """Raises MissingExtra, SpecError (settings), TrainError (the head is over its budget)."""
-        tabular = Tabular().fit(spec, examples, folds, ask)
-        return self.join(spec, examples, folds, ask, {"tabular": tabular, "boosting": Boosting().fit(spec, examples, folds, ask)})
+        settings = read_settings(spec, self.name, BlendSettings)
+        tabular = Tabular().fit(_part(spec, settings, "tabular", TabularSettings), examples, folds, ask)
+        boosting = Boosting().fit(_part(spec, settings, "boosting", BoostingSettings), examples, folds, ask)
+        return self.join(spec, examples, folds, ask, {"tabular": tabular, "boosting": boosting})
 
     def join(self, spec: Spec, examples: Examples, folds: Folds, ask: Ask, parts: Mapping[str, Candidate]) -> Candidate:
         """`fit` from what its parts became on the same examples and folds."""
-        self.check(spec)
+        settings = read_settings(spec, self.check(spec)
         tabular, boosting = parts["tabular"], parts["boosting"]
         room = spec.method.head_mb * 1e6 - size_of(tabular.head) - np.dtype(np.float64).itemsize * len(self.parts)
         if size_of(boosting.head) > room:
-            boosting = Boosting().fit(_within(spec, room), examples, folds, ask)
+            own = _part(spec, settings, "boosting", BoostingSettings)
+            boosting = Boosting().fit(_within(own, room), examples, folds, ask)
         answers = answers_of(spec, examples)
         first, second = (scores_of(part.out_of_fold.values, answers.link) for part in (tabular, boosting))
         weights = weigh(first, second, answers, UNTOLD)
@@ -60,6 +75,11 @@ class Blend:
         chosen = {"weights": list(weights), "tabular": tabular.settings, "boosting": boosting.settings}
         values = apply_link(answers.link, held_out(first, second, answers, folds, UNTOLD))
         return Candidate(head, Prediction(values), chosen)
+
+
+def _part(spec: Spec, settings: BlendSettings, method: str, known: type[msgspec.Struct]) -> Spec:
+    given: dict[str, Any] = {field.name: getattr(settings, field.name) for field in msgspec.structs.fields(known)}
+    return named(spec, method, **given)
 
 
 def _within(spec: Spec, size: float) -> Spec:

@@ -21,7 +21,8 @@ from trunkline.methods.lightgbm_model import tree_arrays
 from trunkline.methods.settings import read_settings
 from trunkline.methods.table_target import Answers, answers_of, loss_of
 from trunkline.methods.text_scores import learn_text_scores
-from trunkline.spec import Spec
+from trunkline.methods.tunable import Searched
+from trunkline.spec import Range, Ranges, Spec
 from trunkline.spec.model import trunk_of
 from trunkline.types import Ask, Call, Candidate, Examples, Folds, Prediction, Refused
 
@@ -37,6 +38,10 @@ SHAPES: tuple[Mapping[str, Any], ...] = (
     {"num_leaves": 15, "min_data_in_leaf": 20, "lambda_l2": 5.0},
     {"num_leaves": 7, "min_data_in_leaf": 10, "lambda_l2": 5.0, "min_data_per_group": 10},
 )
+RANGES: Ranges = {
+    "learning_rate": Range(0.02, 0.2, log=True), "num_leaves": Range(4, 128, log=True),
+    "min_data_in_leaf": Range(5, 100, log=True), "lambda_l2": Range(0.01, 30.0, log=True),
+}  # fmt: skip
 OBJECTIVES = {"logistic": "binary", "softmax": "multiclass", "labels": "binary", "identity": "regression"}
 
 
@@ -112,6 +117,9 @@ class Boosting:
                 "cannot", f"boosting takes at most {MAX_CLASSES} labels, there are {len(examples.labels)}"
             )
         return None
+
+    def searched(self, spec: Spec) -> Searched:
+        return Searched(BoostingSettings, RANGES)
 
     def fit(self, spec: Spec, examples: Examples, folds: Folds, ask: Ask) -> Candidate:
         """Raises MissingExtra, SpecError (settings), TrainError (not even one round fits the budget)."""

@@ -16,8 +16,8 @@ from trunkline.heads.onnx import Tensor
 from trunkline.inputs.image import Picture
 from trunkline.inputs.mels import log_mels
 from trunkline.methods.learning import Index, Material
-from trunkline.methods.network import NetSettings, Network
-from trunkline.spec import Spec
+from trunkline.methods.network import RANGES, NetSettings, Network
+from trunkline.spec import Range, Ranges, Spec
 from trunkline.training.settings import Above, Count, Share
 from trunkline.types import Ask, Examples
 
@@ -53,6 +53,7 @@ class CnnSettings(PictureSettings, frozen=True, forbid_unknown_fields=True, kw_o
 class Cnn(Network):
     name: ClassVar[str] = "cnn"
     settings: ClassVar[type[NetSettings]] = CnnSettings
+    ranges: ClassVar[Ranges] = {**RANGES, "rate": Range(1e-3, 1e-2, log=True), "augment": ["none", "light", "strong"]}
 
     def reads(self, spec: Spec) -> str:
         kinds = list(spec.inputs.values())

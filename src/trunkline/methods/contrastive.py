@@ -29,7 +29,8 @@ from trunkline.methods.network import WAIT, unscoped
 from trunkline.methods.settings import read_settings
 from trunkline.methods.solve import fit_linear
 from trunkline.methods.table_target import Answers
-from trunkline.spec import Spec
+from trunkline.methods.tunable import HeldOut, Searched
+from trunkline.spec import Range, Ranges, Spec
 from trunkline.spec.model import trunk_of
 from trunkline.tasks.common import judgeable
 from trunkline.training.settings import Above, Count, Share
@@ -83,6 +84,7 @@ class Contrastive(Adapting):
 
     name: ClassVar[str] = "contrastive"
     kind: ClassVar[Literal["lora", "full"]] = "full"
+    ranges: ClassVar[Ranges] = {"rate": Range(1e-5, 2e-4, log=True), "temperature": Range(0.02, 0.2, log=True), "dropout": [0.0, 0.1, 0.2]}
     tasks: ClassVar[tuple[str, ...]] = ("classify",)
 
     def check(self, spec: Spec) -> None:
@@ -100,10 +102,8 @@ class Contrastive(Adapting):
 
     def fit(self, spec: Spec, examples: Examples, folds: Folds, ask: Ask) -> Candidate:
         """Raises SpecError (settings), TrainError (learning failed, or the head is over its budget)."""
-        settings = read_settings(spec, self.name, ContrastiveSettings)
-        counts = np.bincount(examples.target)
-        how = drawing(settings, counts[counts > 0])
-        learn = Contrasting(spec, examples, how, self.material(spec, examples, ask, how), self.progress)
+        settings, learn = self._learn(spec, examples, ask)
+        how = learn.settings
         with turn(learn.folder.with_suffix(".lock"), WAIT):
             penalty, scores = _out_of_fold(learn, folds % how.folds)
             module, whole = learn(np.arange(len(examples)), "all rows")
@@ -114,6 +114,23 @@ class Contrastive(Adapting):
             "penalty": penalty, **told, "curve": msgspec.to_builtins(whole.epochs), "notes": [*whole.notes, *unscoped(spec)],
         }  # fmt: skip
         return Candidate(head, Prediction(apply_link(learn.answers.link, scores)), told, {ENGINE: own})
+
+    def searched(self, spec: Spec) -> Searched:
+        return Searched(ContrastiveSettings, self.ranges)
+
+    def held_out(self, spec: Spec, examples: Examples, folds: Folds, ask: Ask) -> HeldOut:
+        """All rows at once: the penalty is chosen over all folds."""
+        _, learn = self._learn(spec, examples, ask)
+        with turn(learn.folder.with_suffix(".lock"), WAIT):
+            _, scores = _out_of_fold(learn, folds % learn.settings.folds)
+            learn.forget()
+        yield np.arange(len(examples)), Prediction(apply_link(learn.answers.link, scores))
+
+    def _learn(self, spec: Spec, examples: Examples, ask: Ask) -> tuple[ContrastiveSettings, Contrasting]:
+        settings = read_settings(spec, self.name, ContrastiveSettings)
+        counts = np.bincount(examples.target)
+        how = drawing(settings, counts[counts > 0])
+        return settings, Contrasting(spec, examples, how, self.material(spec, examples, ask, how), self.progress)
 
     def module(self, spec: Spec, parts: BertParts, outputs: int, settings: Any) -> Any:
         from trunkline.networks.adapted import Vectors

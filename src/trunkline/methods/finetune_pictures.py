@@ -10,7 +10,7 @@ from msgspec import Meta
 from trunkline.methods.cnn import PictureSettings, pictures
 from trunkline.methods.learning import Material
 from trunkline.methods.network import NetSettings, Network
-from trunkline.spec import Spec
+from trunkline.spec import Range, Ranges, Spec
 from trunkline.spec.model import trunk_of
 from trunkline.types import Ask, Examples
 
@@ -31,6 +31,7 @@ class FinetunePictures(Network):
     name: ClassVar[str] = "finetune"
     climbs: ClassVar[bool] = True
     settings: ClassVar[type[NetSettings]] = FinetunePicturesSettings
+    ranges: ClassVar[Ranges] = {"rate": Range(5e-5, 1e-3, log=True), "epochs": [4, 6, 10], "augment": ["none", "light", "strong"]}
 
     def reads(self, spec: Spec) -> str:
         if list(spec.inputs.values()) != ["image"]:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
+from msgspec import Meta
 
 from trunkline.errors import TrainError
 from trunkline.heads.blend import blended, scores_of
@@ -18,13 +19,21 @@ from trunkline.heads.linear import LinearHead
 from trunkline.methods.dense_rows import check_budget, refuse_dense, refuse_text, size_of
 from trunkline.methods.linear import Linear
 from trunkline.methods.ngrams import Ngrams
-from trunkline.methods.settings import NoSettings, read_settings
+from trunkline.methods.settings import NoSettings, named, read_settings
 from trunkline.methods.table_target import answers_of
+from trunkline.methods.tunable import Searched
 from trunkline.methods.weigh import Weights, weigh
 from trunkline.spec import Spec
 from trunkline.types import Ask, Candidate, Examples, Folds, Refused
 
 UNTOLD = (1.0, 0.5)  # about what banking77 chooses from two rows a class on
+
+
+class FusedSettings(msgspec.Struct, frozen=True):
+    """None: the parts choose their own. penalty: of `linear`; words_penalty: of `ngrams`."""
+
+    penalty: Annotated[float, Meta(gt=0)] | None = None
+    words_penalty: Annotated[float, Meta(gt=0)] | None = None
 
 
 class Fused:
@@ -39,18 +48,24 @@ class Fused:
     def can(self, spec: Spec, examples: Examples) -> Refused | None:
         return refuse_text(spec, self.name) or refuse_dense(spec, self.name)
 
+    def searched(self, spec: Spec) -> Searched:
+        own, words = (part().searched(spec).ranges["penalty"] for part in (Linear, Ngrams))
+        return Searched(FusedSettings, {"penalty": own, "words_penalty": words})
+
     def fit(self, spec: Spec, examples: Examples, folds: Folds, ask: Ask) -> Candidate:
-        """Raises MissingExtra, TrainError (the head is over its budget)."""
-        linear = Linear().fit(spec, examples, folds, ask)
-        return self.join(spec, examples, folds, ask, {"linear": linear, "ngrams": Ngrams().fit(spec, examples, folds, ask)})
+        """Raises MissingExtra, SpecError (settings), TrainError (the head is over its budget)."""
+        settings = read_settings(spec, self.name, FusedSettings)
+        linear = Linear().fit(named(spec, "linear", penalty=settings.penalty), examples, folds, ask)
+        ngrams = Ngrams().fit(named(spec, "ngrams", penalty=settings.words_penalty), examples, folds, ask)
+        return self.join(spec, examples, folds, ask, {"linear": linear, "ngrams": ngrams})
 
     def join(self, spec: Spec, examples: Examples, folds: Folds, ask: Ask, parts: Mapping[str, Candidate]) -> Candidate:
         """`fit` from what its parts became on the same examples and folds."""
-        self.check(spec)
+        settings = read_settings(spec, self.check(spec)
         linear, ngrams = parts["linear"], parts["ngrams"]
         room = int(spec.method.head_mb * 1e6) - size_of(linear.head)
         if size_of(ngrams.head) > room:
-            ngrams = Ngrams().fit_within(spec, examples, folds, room)
+            ngrams = Ngrams().fit_within(named(spec, "ngrams", penalty=settings.words_penalty), examples, folds, room)
         answers = answers_of(spec, examples)
         held_out = (linear.out_of_fold, ngrams.out_of_fold)
         first, second = (scores_of(part.values, answers.link) for part in held_out)

@@ -16,7 +16,8 @@ from trunkline.methods.dense_rows import check_budget, members_of, read_rows
 from trunkline.methods.neighbourhood import SHARPNESS, Known, choose, head_of, known_prior, refuse_neighbours
 from trunkline.methods.settings import read_settings
 from trunkline.methods.table_target import Answers, answers_of
-from trunkline.spec import Spec
+from trunkline.methods.tunable import Searched
+from trunkline.spec import Range, Spec
 from trunkline.types import Ask, Candidate, Examples, Folds, Refused
 
 NEAREST = (1, 5, 15, 45)
@@ -39,6 +40,9 @@ class Knn:
 
     def can(self, spec: Spec, examples: Examples) -> Refused | None:
         return refuse_neighbours(spec, self.name)
+
+    def searched(self, spec: Spec) -> Searched:
+        return Searched(KnnSettings, {"neighbours": Range(1, 64, log=True)})
 
     def fit(self, spec: Spec, examples: Examples, folds: Folds, ask: Ask) -> Candidate:
         """Raises SpecError (settings), TrainError (not one row a class fits into the budget)."""

@@ -6,6 +6,7 @@ take no part. Each method says itself what it can do; the ladder only orders.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -170,9 +171,20 @@ class Judge:
     def finished(self, candidate: Candidate) -> Prediction:
         """Of the rows that tell methods apart. Candidates outlive the judge, so their ids stay theirs."""
         if id(candidate) not in self._finished:
-            decision = self.task.calibrate(self.spec, self.all, candidate.out_of_fold)
-            self._finished[id(candidate)] = self.task.finish(candidate.out_of_fold.take(self.fair), decision)
+            self._finished[id(candidate)] = self._calibrated(candidate.out_of_fold)
         return self._finished[id(candidate)]
+
+    def _calibrated(self, out_of_fold: Prediction) -> Prediction:
+        decision = self.task.calibrate(self.spec, self.all, out_of_fold)
+        return self.task.finish(out_of_fold.take(self.fair), decision)
+
+    def score(self, out_of_fold: Prediction) -> float:
+        """The primary metric of a prediction for all rows, calibrated as its answers would be; nan where no row tells."""
+        return float(self.primary.of(self.examples.target, self._calibrated(out_of_fold).values)) if len(self.examples) else math.nan
+
+    def gain(self, one: Prediction, other: Prediction) -> Estimate:
+        """What the primary metric of one is over that of the other, more is better; likewise."""
+        return self._paired(self.primary, self._calibrated(one), self._calibrated(other))
 
     def value(self, candidate: Candidate) -> Estimate:
         return self._estimate(self.finished(candidate))
@@ -216,10 +228,12 @@ class Judge:
         return True, f"its {metric.name} is better, and no rung costs more than microseconds"
 
     def _gain(self, metric: Metric, one: Candidate, best: Candidate) -> Estimate:
-        a, b = self.finished(one).values, self.finished(best).values
+        return self._paired(metric, self.finished(one), self.finished(best))
+
+    def _paired(self, metric: Metric, a: Prediction, b: Prediction) -> Estimate:
         examples = self.examples
         found = paired(
-            metric, examples.target, a, b, groups=examples.groups, times=examples.times, seed=self.spec.seed
+            metric, examples.target, a.values, b.values, groups=examples.groups, times=examples.times, seed=self.spec.seed
         )
         if metric.higher_is_better:
             return found

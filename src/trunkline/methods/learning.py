@@ -28,10 +28,11 @@ from trunkline.heads.onnx import Tensor
 from trunkline.inputs import KINDS
 from trunkline.methods.table_target import Answers, answers_of
 from trunkline.spec import Spec
+from trunkline.tasks import TASKS
 from trunkline.terminal import Progress
 from trunkline.training.settings import LoopSettings
 from trunkline.trunks.cache import cache_folder
-from trunkline.types import Examples
+from trunkline.types import Examples, Metric
 from trunkline.vocabulary import Vocabulary
 
 Index: TypeAlias = NDArray[np.int64]
@@ -97,6 +98,11 @@ class Learning:
     def answers(self) -> Answers:
         return answers_of(self.spec, self.examples)
 
+    @cached_property
+    def primary(self) -> Metric:
+        task = TASKS.get(self.spec.task)()
+        return task.metrics(self.spec, self.examples.labels)[task.primary(self.spec)]
+
     @property
     def outputs(self) -> int:
         return self.answers.outputs
@@ -104,6 +110,7 @@ class Learning:
     def forget(self) -> None:
         """All is learned: take the checkpoints away, and other trainings' that nobody touched for OLD. The network's file
         stays until its bundle has it."""
+        self.folder.mkdir(parents=True, exist_ok=True)  # nothing may have been kept yet
         for place in self.folder.iterdir():
             if place.is_dir():
                 shutil.rmtree(place)
@@ -168,11 +175,14 @@ class Learning:
         return Goal(values.__getitem__, loss, middle, spread)
 
     def judged(self, module: Any, rows: Index, goal: Goal) -> dict[str, float]:
-        """Figures of rows that were set aside; see `training.loop.Recipe.judge`."""
+        """Figures of rows that were set aside: the loss (see `training.loop.Recipe.judge`), and what the product is
+        judged by."""
         import torch
 
-        found = torch.from_numpy(answered(module, self.material, rows)).float()
-        return {"loss": float(goal.loss(found, goal.target(rows)))}
+        logits = answered(module, self.material, rows)
+        loss = float(goal.loss(torch.from_numpy(logits).float(), goal.target(rows)))
+        said = apply_link(self.answers.link, logits * goal.spread + goal.middle)
+        return {"loss": loss, self.primary.name: float(self.primary.of(self.examples.target[rows], said))}
 
     @property
     def _number(self) -> bool:

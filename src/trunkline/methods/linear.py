@@ -21,11 +21,13 @@ from trunkline.methods.dense_rows import (
 from trunkline.methods.settings import read_settings
 from trunkline.methods.solve import Fitted, fit_linear
 from trunkline.methods.table_target import Answers, answers_of
-from trunkline.spec import Spec
+from trunkline.methods.tunable import Searched
+from trunkline.spec import Range, Spec
 from trunkline.types import Ask, Candidate, Examples, Folds, Prediction, Refused
 
 PENALTIES = (0.02, 0.1, 0.5, 2.5)  # of vectors of mean length 1
 NUMBER_PENALTIES = (0.1, 1.0, 10.0, 100.0)
+RANGE, NUMBER_RANGE = Range(0.005, 10.0, log=True), Range(0.02, 500.0, log=True)
 
 
 class LinearSettings(msgspec.Struct, frozen=True):
@@ -44,6 +46,9 @@ class Linear:
 
     def can(self, spec: Spec, examples: Examples) -> Refused | None:
         return refuse_dense(spec, self.name)
+
+    def searched(self, spec: Spec) -> Searched:
+        return Searched(LinearSettings, {"penalty": NUMBER_RANGE if spec.task == "regress" else RANGE})
 
     def fit(self, spec: Spec, examples: Examples, folds: Folds, ask: Ask) -> Candidate:
         """Raises SpecError (settings), TrainError (the head is over its budget)."""

@@ -24,13 +24,15 @@ from trunkline.methods.dense_rows import (
 )
 from trunkline.methods.settings import read_settings
 from trunkline.methods.table_target import Answers, answers_of
-from trunkline.spec import Spec
+from trunkline.methods.tunable import HeldOut, Searched
+from trunkline.spec import Range, Ranges, Spec
 from trunkline.types import Ask, Candidate, Examples, Folds, Prediction, Refused
 
 EPOCHS = 30
 STEPS = 200  # at least, however few the rows
 BATCH = 64
 WIDEST = 128
+RANGES: Ranges = {"hidden": Range(16, 256, log=True), "decay": Range(1e-4, 10.0, log=True)}
 _WEIGHTS_SHARE = 0.7  # of the head's budget, for the layers
 
 
@@ -65,26 +67,53 @@ class Mlp:
     def can(self, spec: Spec, examples: Examples) -> Refused | None:
         return refuse_dense(spec, self.name)
 
+    def searched(self, spec: Spec) -> Searched:
+        return Searched(MlpSettings, RANGES)
+
     def fit(self, spec: Spec, examples: Examples, folds: Folds, ask: Ask) -> Candidate:
         """Raises MissingExtra, SpecError (settings), TrainError (the head is over its budget)."""
-        settings = read_settings(spec, self.name, MlpSettings)
-        rows, answers = read_rows(spec, examples, ask), answers_of(spec, examples)
-        hidden = settings.hidden or _widest(spec, rows.x.shape[1], answers.outputs)
-        spread = np.sqrt(rows.x.shape[1], dtype=np.float32)  # features of variance about 1
-        x = rows.x * spread
-
-        def learn(at: NDArray[np.intp]) -> _Net:
-            return _learn(x[at], answers.take(at), hidden, settings.decay, spec.seed)
-
-        every = np.unique(folds)
-        nets = run_all(learn, [*(np.flatnonzero(folds != fold) for fold in every), np.arange(len(x))])
-        scores = np.empty((len(x), answers.outputs))
+        todo = _Todo.of(spec, examples, ask)
+        rows, answers, every = todo.rows, todo.answers, np.unique(folds)
+        nets = run_all(todo.learn, [*(np.flatnonzero(folds != fold) for fold in every), np.arange(len(todo.x))])
+        scores = np.empty((len(todo.x), answers.outputs))
         for fold, net in zip(every, nets, strict=False):
-            scores[folds == fold] = net.scores(x[folds == fold])
-        head = _head(spec, rows, answers, nets[-1], float(spread))
+            scores[folds == fold] = net.scores(todo.x[folds == fold])
+        head = _head(spec, rows, answers, nets[-1], todo.spread)
         check_budget(head, spec, self.name)
         out_of_fold = Prediction(apply_link(answers.link, scores), outside_of(spec, rows, answers, folds))
-        return Candidate(head, out_of_fold, {"hidden": hidden, "decay": settings.decay})
+        return Candidate(head, out_of_fold, {"hidden": todo.hidden, "decay": todo.decay})
+
+    def held_out(self, spec: Spec, examples: Examples, folds: Folds, ask: Ask) -> HeldOut:
+        """Raises as `fit`."""
+        todo = _Todo.of(spec, examples, ask)
+        for fold in np.unique(folds):
+            net, held = todo.learn(np.flatnonzero(folds != fold)), np.flatnonzero(folds == fold)
+            check_budget(_head(spec, todo.rows, todo.answers, net, todo.spread), spec, self.name)
+            yield held, Prediction(apply_link(todo.answers.link, net.scores(todo.x[held])))
+
+
+@dataclass(frozen=True)
+class _Todo:
+    """x: float32 (n, d), features of variance about 1 by `spread`."""
+
+    rows: DenseRows
+    answers: Answers
+    x: NDArray[np.float32]
+    spread: float
+    hidden: int
+    decay: float
+    seed: int
+
+    @classmethod
+    def of(cls, spec: Spec, examples: Examples, ask: Ask) -> _Todo:
+        settings = read_settings(spec, Mlp.name, MlpSettings)
+        rows, answers = read_rows(spec, examples, ask), answers_of(spec, examples)
+        spread = np.sqrt(rows.x.shape[1], dtype=np.float32)
+        hidden = settings.hidden or _widest(spec, rows.x.shape[1], answers.outputs)
+        return cls(rows, answers, rows.x * spread, float(spread), hidden, settings.decay, spec.seed)
+
+    def learn(self, at: NDArray[np.intp]) -> _Net:
+        return _learn(self.x[at], self.answers.take(at), self.hidden, self.decay, self.seed)
 
 
 def _widest(spec: Spec, width: int, outputs: int) -> int:

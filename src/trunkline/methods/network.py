@@ -7,6 +7,7 @@ never at the fold it answers nor at the test rows.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
@@ -22,13 +23,15 @@ from trunkline.heads.onnx import OnnxHead, Reading
 from trunkline.methods.dense_rows import TASKS
 from trunkline.methods.learning import FoldSettings, Learning, Material
 from trunkline.methods.settings import read_settings
-from trunkline.spec import Spec
-from trunkline.terminal import SILENT, Progress
+from trunkline.methods.tunable import HeldOut, Searched
+from trunkline.spec import Range, Ranges, Spec
+from trunkline.terminal import SILENT, Ended, Progress
 from trunkline.training.settings import LOSSES
-from trunkline.types import Ask, Candidate, Examples, Folds, Head, Prediction, Refused
+from trunkline.types import Ask, Candidate, Examples, Folds, Head, Ints, Prediction, Refused
 
 Size = Annotated[str, Meta(pattern="^(small|base)$")]
 WAIT = 86_400.0  # seconds, for another process that learns the same
+RANGES: Ranges = {"rate": Range(3e-4, 1e-2, log=True), "dropout": Range(0.0, 0.5), "batch": [32, 64, 128], "size": ["small", "base"]}
 
 
 class NetSettings(FoldSettings, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -46,11 +49,12 @@ class NetSettings(FoldSettings, frozen=True, forbid_unknown_fields=True, kw_only
 
 
 class Network:
-    """A method's own: `name`, `settings`, `reads` (why not, or "") and `material`; for other tasks than TASKS `learning`,
+    """A method's own: `name`, `settings`, `ranges`, `reads` (why not, or "") and `material`; for other tasks than TASKS `learning`,
     for another engine than an ONNX file `left`."""
 
     name: ClassVar[str]
     settings: ClassVar[type[FoldSettings]] = NetSettings
+    ranges: ClassVar[Ranges] = RANGES
     tasks: ClassVar[tuple[str, ...]] = TASKS
     needs: ClassVar[tuple[str, ...]] = ("torch", "accelerate", "onnx", "onnxruntime")
     climbs: ClassVar[bool] = False  # does auto try it where the product says `adapt`?
@@ -82,12 +86,28 @@ class Network:
             return Refused("missing", f"{', '.join(absent)} not installed: pip install 'trunkline[train]'")
         return None
 
+    def searched(self, spec: Spec) -> Searched:
+        return Searched(self.settings, self.ranges)
+
     def fit(self, spec: Spec, examples: Examples, folds: Folds, ask: Ask) -> Candidate:
         """Raises SpecError (settings), TrainError (learning failed, or the ONNX file isn't the network)."""
         settings = read_net_settings(spec, self.settings)
         learn = self.learning(spec, examples, settings, self.material(spec, examples, ask, settings))
         with turn(learn.folder.with_suffix(".lock"), WAIT):
             return self._learned(learn, folds)
+
+    def held_out(self, spec: Spec, examples: Examples, folds: Folds, ask: Ask) -> HeldOut:
+        """Raises as `fit`; no ONNX file is made."""
+        settings = read_net_settings(spec, self.settings)
+        learn = self.learning(spec, examples, settings, self.material(spec, examples, ask, settings))
+        with turn(learn.folder.with_suffix(".lock"), WAIT):
+            try:
+                for held, values in self._folds(learn, folds):
+                    yield held, Prediction(learn.stacked(list(values)))
+            except (Ended, GeneratorExit):  # seen enough; only a training that was killed goes on from its checkpoints
+                learn.forget()
+                raise
+            learn.forget()
 
     def learning(self, spec: Spec, examples: Examples, settings: Any, material: Material) -> Learning:
         return Learning(spec, examples, settings, material, self.progress)
@@ -100,14 +120,19 @@ class Network:
         head = OnnxHead(material.tensors, material.mean, material.scale, "", reading, vocabulary=material.vocabulary)
         return head, network, {"onnx_difference": worst}
 
-    def _learned(self, learn: Learning, folds: Folds) -> Candidate:
+    def _folds(self, learn: Learning, folds: Folds) -> Iterator[tuple[Ints, Any]]:
+        """(rows, their values by a network that hadn't seen them)."""
         parts = folds % learn.settings.folds
-        found: dict[int, Any] = {}
         every = np.unique(parts)
         for at, fold in enumerate(every, 1):
             held = np.flatnonzero(parts == fold)
             module, _ = learn(np.flatnonzero(parts != fold), f"fold {at}/{len(every)}")
-            found.update(zip(held.tolist(), learn.values(module, held), strict=True))
+            yield held, learn.values(module, held)
+
+    def _learned(self, learn: Learning, folds: Folds) -> Candidate:
+        found: dict[int, Any] = {}
+        for held, values in self._folds(learn, folds):
+            found.update(zip(held.tolist(), values, strict=True))
         module, whole = learn(np.arange(len(folds)), "all rows")
         head, owned, also = self.left(learn, module)
         learn.forget()

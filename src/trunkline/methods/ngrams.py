@@ -21,7 +21,8 @@ from trunkline.methods.dense_rows import check_budget, refuse_text, text_columns
 from trunkline.methods.settings import read_settings
 from trunkline.methods.solve import Fitted, Matrix
 from trunkline.methods.table_target import Answers, answers_of
-from trunkline.spec import Spec
+from trunkline.methods.tunable import Searched
+from trunkline.spec import Range, Spec
 from trunkline.types import Ask, Candidate, Examples, Folds, Prediction, Refused
 
 SHARE = 0.85  # of the head's budget; the rest leaves room for the trunk's part in `fused`
@@ -29,6 +30,7 @@ RARE_ROWS = 500  # rows from which an n-gram of one row only is left out
 PENALTY = 0.1  # of rows of length 1; classes: from 0.03 to 0.3 no held-out accuracy moved (measured)
 SURE = 1e-3
 NUMBER_PENALTIES = (0.3, 1.0, 3.0, 10.0)
+RANGE, NUMBER_RANGE = Range(0.01, 1.0, log=True), Range(0.1, 30.0, log=True)
 _FEATURE_BYTES = 4 + 2  # hash and idf, beside one int8 weight a score
 
 
@@ -48,6 +50,9 @@ class Ngrams:
 
     def can(self, spec: Spec, examples: Examples) -> Refused | None:
         return refuse_text(spec, self.name)
+
+    def searched(self, spec: Spec) -> Searched:
+        return Searched(NgramsSettings, {"penalty": NUMBER_RANGE if spec.task == "regress" else RANGE})
 
     def fit(self, spec: Spec, examples: Examples, folds: Folds, ask: Ask) -> Candidate:
         """Raises MissingExtra, SpecError (settings), TrainError (the head is over its budget)."""

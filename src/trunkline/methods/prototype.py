@@ -18,7 +18,8 @@ from trunkline.methods.dense_rows import DenseRows, check_budget, read_rows
 from trunkline.methods.neighbourhood import SHARPNESS, Known, choose, head_of, known_prior, refuse_neighbours
 from trunkline.methods.settings import read_settings
 from trunkline.methods.table_target import Answers, answers_of
-from trunkline.spec import Spec
+from trunkline.methods.tunable import Searched
+from trunkline.spec import Range, Spec
 from trunkline.types import Ask, Candidate, Examples, Folds, Refused
 
 
@@ -40,6 +41,9 @@ class Prototype:
         if spec.task != "classify":
             return Refused("cannot", f"prototype does classify, not {spec.task}")
         return refuse_neighbours(spec, self.name)
+
+    def searched(self, spec: Spec) -> Searched:
+        return Searched(PrototypeSettings, {"sharpness": Range(5.0, 160.0, log=True)})
 
     def fit(self, spec: Spec, examples: Examples, folds: Folds, ask: Ask) -> Candidate:
         """Raises SpecError (settings), TrainError (the head is over its budget)."""

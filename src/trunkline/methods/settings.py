@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Protocol, TypeVar, runtime_checkable
+from typing import Protocol, Any, TypeVar, runtime_checkable
 
 import msgspec
 
@@ -62,3 +62,9 @@ def read_settings(spec: Spec, method: str, known: type[S]) -> S:
         return msgspec.convert(given, known)
     except msgspec.ValidationError as error:
         raise explained(error, given, known, "product.toml", "method.settings") from None
+
+
+def named(spec: Spec, method: str, **settings: Any) -> Spec:
+    """The product as if it named this method, with these settings; None stands for the method's own choice."""
+    given = {name: value for name, value in settings.items() if value is not None}
+    return msgspec.structs.replace(spec, method=msgspec.structs.replace(spec.method, name=method, adapt=False, settings=given))

@@ -19,9 +19,11 @@ from trunkline.heads.rowwise import multiply_rows
 from trunkline.heads.table_linear import TableLinearHead
 from trunkline.methods.settings import read_settings
 from trunkline.methods.table_target import Answers, answers_of, loss_of
-from trunkline.spec import Spec
+from trunkline.methods.tunable import Searched
+from trunkline.spec import Range, Ranges, Spec
 from trunkline.types import Ask, Candidate, Examples, Folds, Prediction, Refused
 
+RANGES: Ranges = {"C": Range(0.01, 10.0, log=True), "knots": [0, 4, 8, 16]}
 STRENGTHS = (0.03, 0.1, 0.3, 1.0, 3.0)  # scikit-learn's C; ridge uses 1 / C on standardised targets
 KNOTS = (0, 8)
 SELECT_ROWS = 8000  # more rows tell settings apart no better, only slower
@@ -63,6 +65,9 @@ class Tabular:
                 "cannot", f"tabular reads {', '.join(TABLE_KINDS)} columns, not {', '.join(other)}"
             )
         return None
+
+    def searched(self, spec: Spec) -> Searched:
+        return Searched(TabularSettings, RANGES)
 
     def fit(self, spec: Spec, examples: Examples, folds: Folds, ask: Ask) -> Candidate:
         """Raises MissingExtra, SpecError (settings), TrainError (the head is over its budget)."""

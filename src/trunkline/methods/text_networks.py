@@ -11,8 +11,8 @@ from trunkline.errors import SpecError
 from trunkline.heads.onnx import Tensor
 from trunkline.methods.dense_rows import text_columns, texts_of
 from trunkline.methods.learning import Index, Material
-from trunkline.methods.network import NetSettings, Network
-from trunkline.spec import Spec
+from trunkline.methods.network import RANGES, NetSettings, Network
+from trunkline.spec import Range, Ranges, Spec
 from trunkline.spec.model import trunk_of
 from trunkline.types import Ask, Call, Examples
 from trunkline.vocabulary import PADDING, UNKNOWN, Vocabulary
@@ -34,6 +34,7 @@ class LstmSettings(TextSettings, frozen=True, forbid_unknown_fields=True, kw_onl
 
 class _TextNetwork(Network):
     settings: ClassVar[type[NetSettings]] = TextSettings
+    ranges: ClassVar[Ranges] = {**RANGES, "drop_words": Range(0.0, 0.3)}
 
     def network(self, words: int, outputs: int, settings: Any) -> Any:
         raise NotImplementedError

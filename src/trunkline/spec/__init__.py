@@ -8,5 +8,8 @@ from trunkline.spec.model import Gate as Gate
 from trunkline.spec.model import MethodChoice as MethodChoice
 from trunkline.spec.model import Proof as Proof
 from trunkline.spec.model import Query as Query
+from trunkline.spec.model import Range as Range
+from trunkline.spec.model import Ranges as Ranges
 from trunkline.spec.model import Serve as Serve
 from trunkline.spec.model import Spec as Spec
+from trunkline.spec.model import Tune as Tune

@@ -15,6 +15,7 @@ import msgspec
 from trunkline.errors import SpecError, nearest
 from trunkline.spec.model import Spec
 from trunkline.spec.words import explained
+from trunkline.spec.ranges import check_ranges
 
 
 def load_spec(path: Path) -> Spec:
@@ -49,6 +50,7 @@ def load_spec(path: Path) -> Spec:
 def parse_spec(raw: Mapping[str, Any], where: str = "product.toml") -> Spec:
     """A Spec from plain values. Raises SpecError."""
     _refuse_unknown(raw, Spec, where, "")
+    check_ranges(raw, where)
     try:
         spec = msgspec.convert(raw, Spec)
     except msgspec.ValidationError as error:
@@ -143,6 +145,12 @@ def _check_names(spec: Spec, where: str) -> None:
         _known(kind, KINDS.names(), "trunks", where)
     if spec.method.name != "auto":
         _known(spec.method.name, [*METHODS.names(), "auto"], "method.name", where)
+    for name in spec.tune.methods:
+        _known(name, METHODS.names(), "tune.methods", where)
+    for name in spec.tune.ranges:
+        _known(name, spec.tune.methods or METHODS.names(), "tune.ranges", where)
+    for kind in spec.tune.trunks:
+        _known(kind, sorted(set(spec.inputs.values())), "tune.trunks", where)
 
 
 def _known(name: str, known: list[str], key: str, where: str) -> None:

@@ -10,6 +10,7 @@ from trunkline.errors import SpecError
 
 Share: TypeAlias = Annotated[float, Meta(gt=0, lt=1)]
 Probability: TypeAlias = Annotated[float, Meta(ge=0, le=1)]
+Above: TypeAlias = Annotated[float, Meta(gt=0)]
 
 
 class Query(Struct, frozen=True, forbid_unknown_fields=True):
@@ -121,6 +122,34 @@ class Rollout(Struct, frozen=True, forbid_unknown_fields=True):
     ] = 0.1
 
 
+class Range(Struct, frozen=True, forbid_unknown_fields=True):
+    """Numbers to search between; whole numbers where the setting takes only those."""
+
+    low: Annotated[int | float, Meta(description="The least; a whole number for a setting of whole numbers.")]
+    high: Annotated[int | float, Meta(description="The most.")]
+    log: Annotated[bool, Meta(description="Search by factors rather than by steps: for rates and penalties.")] = False
+
+
+Choices: TypeAlias = list[str | bool | int | float]
+Ranges: TypeAlias = dict[str, Choices | Range]  # setting -> what is tried
+
+
+class Tune(Struct, frozen=True, forbid_unknown_fields=True):
+    """What `trunkline tune` searches."""
+
+    trials: Annotated[int, Meta(ge=1, description="Settings that are tried, at most.")] = 30
+    seconds: Annotated[Above | None, Meta(description="No further trial is begun after so long.")] = None
+    methods: Annotated[
+        list[str],
+        Meta(description="Methods to try; if not given those of tune.ranges, else the product's own, and under auto those of its ladder that have ranges."),
+    ] = []
+    ranges: Annotated[
+        dict[str, Ranges],
+        Meta(description="ranges.<method>.<setting> = a list of choices, or { low, high, log }. A method without ranges here is searched over its own."),
+    ] = {}
+    trunks: Annotated[dict[str, list[str]], Meta(description="Trunks to try per input kind: text = [\"e5-small\", \"minilm\"].")] = {}
+
+
 class Spec(Struct, frozen=True, forbid_unknown_fields=True):
     """A product, as declared in product.toml."""
 
@@ -142,6 +171,7 @@ class Spec(Struct, frozen=True, forbid_unknown_fields=True):
     explain: Annotated[
         bool, Meta(description="May callers ask why an answer is what it is? With false the report holds no reasons either.")
     ] = True
+    tune: Tune = Tune()
     keep: Annotated[int, Meta(ge=1, description="Bundles kept beside the product; the serving one is always kept.")] = 5
     seed: Annotated[int, Meta(ge=0, description="Seed of every random choice.")] = 0
 

@@ -14,7 +14,7 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 import msgspec
 
 from trunkline.files import write_atomic
-from trunkline.spec.model import Query, Spec
+from trunkline.spec.model import Query, Range, Spec
 from trunkline.spec.words import in_words, metas
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -74,10 +74,16 @@ def page() -> str:
     for title, rows in _sections():
         parts += ["", f"## {title}", "", "| key | type | default | meaning |", "|---|---|---|---|"]
         parts += [f"| `{key}` | {_cell(kind)} | {_cell(default)} | {_cell(text)} |" for key, kind, default, text in rows]
-    parts += ["", "## A query in place of a file", "", "`data.train` and `data.test` may be a table:", ""]
-    parts += ["| key | type | default | meaning |", "|---|---|---|---|"]
-    parts += [f"| `{key}` | {_cell(in_words(hint))} | {default} | {_cell(text)} |" for key, hint, default, text in keys(Query)]
+    parts += ["", "## A query in place of a file", "", "`data.train` and `data.test` may be a table:", "", *_table(Query)]
+    parts += ["", "## A range to search", "", "What `tune.ranges` | {_cell(in_words(hint))} |holds besides lists of choices:", "", *_table(Range)]
     return "\n".join(parts) + "\n"
+
+
+def _table(struct: type[msgspec.Struct]) -> Iterator[str]:
+    yield "| key | type | default | meaning |"
+    yield "|---|---|---|---|"
+    for key, hint, default, text in keys(struct):
+        yield f"| `{key}` | {_cell(_type(hint))} | {default} | {_cell(text)} |"
 
 
 def write(docs: Path) -> list[Path]:
@@ -108,6 +114,31 @@ def _struct(hint: Any) -> type[msgspec.Struct] | None:
 
 def _description(hint: Any) -> str:
     return next((m.description for m in metas(hint) if m.description), "")
+
+
+def _type(hint: Any) -> str:
+    """A type in plain words, with its bounds."""
+    if get_origin(hint) is Annotated:
+        bare, *_ = get_args(hint)
+        return _type(bare) + "".join(_bounds(m) for m in _meta(hint))
+    if get_origin(hint) in (Union, types.UnionType):
+        return " or ".join(filter(None, (_type(arg) for arg in get_args(hint))))
+    if get_origin(hint) is list:
+        return f"list of {_type(get_args(hint)[0])}"
+    if get_origin(hint) is dict:
+        key, value = (_type(arg) for arg in get_args(hint))
+        return f"table of {key} = {value}"
+    if hint in (Query, Range):
+        return str(hint.__name__).lower()
+    return _NAMES[hint]
+
+
+def _bounds(meta: msgspec.Meta) -> str:
+    signs = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
+    parts = [f"{sign} {bound:g}" for name, sign in signs.items() if (bound := getattr(meta, name)) is not None]
+    if meta.pattern:
+        parts.append(f"`{meta.pattern}`")
+    return f" ({', '.join(parts)})" if parts else ""
 
 
 def _default(info: msgspec.structs.FieldInfo) -> str:

@@ -148,6 +148,8 @@ class _Run:
                 figures = self.recipe.judge(self.module)
         rate = rate_at(state.step - 1, self.steps, self.settings)
         state.close(Epoch(epoch + 1, state.step, state.total / max(1, state.seen), rate, figures, round(seconds, 3)))
+        if self.tell and figures:
+            self.progress.epoch(self.name, epoch + 1, figures)
 
     def _order(self, epoch: int) -> Iterator[Index]:
         """The rows of each step: every row once an epoch, its last batch smaller."""
