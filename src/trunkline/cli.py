@@ -25,6 +25,7 @@ from trunkline.pretraining.command import command as pretraining
 from trunkline.queue.command import command as queue
 from trunkline.shrink.command import command as shrinking
 from trunkline.why import command as why
+from trunkline.tuning.command import command as tuning
 
 if TYPE_CHECKING:
     from trunkline.exporting.portable import Target
@@ -461,3 +462,4 @@ main.add_command(pretraining(_emit, as_json))
 main.add_command(queue(_emit, as_json))
 main.add_command(why(as_json, _rows, _emit))
 main.add_command(shrinking(_emit, as_json, _product))
+main.add_command(tuning(_emit, as_json))

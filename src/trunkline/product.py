@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from trunkline.exporting.needs import Needs
     from trunkline.exporting.portable import Target
 
+if TYPE_CHECKING:
+    from trunkline.proof.tuned import Tuned
+    from trunkline.tuning.search import Done
+
 BATCH = 512  # rows answered at a time, so that a file of any size streams
 
 
@@ -62,6 +66,24 @@ class Product:
         from trunkline import train
 
         return train.train(self._line(progress))
+
+    def tune(
+        self, progress: Progress = SILENT, *, jobs: int | None = None, trials: int | None = None, seconds: float | None = None
+    ) -> Done:
+        """Search the settings on the training rows, or go on with a search. See `trunkline.tuning.search.tune`."""
+        from trunkline.tuning.search import tune
+
+        return tune(self.spec, self.folder, self.desk, progress, jobs=jobs, trials=trials, seconds=seconds)
+
+    def write_tuned(self, tuned: Tuned) -> bool:
+        """The best settings of a search into product.toml; False where the product as it is was best. Raises SpecError."""
+        from trunkline.tuning.write import write_choice
+
+        if tuned.gain is None:
+            return False
+        write_choice(self.folder / "product.toml", tuned.trial(tuned.best).choice)
+        self.__dict__.pop("spec", None)
+        return True
 
     def evaluate(
         self, data: str | Path | None = None, version: str | None = None, progress: Progress = SILENT

@@ -43,6 +43,7 @@ from trunkline.shelf import Shelf
 from trunkline.spec import Spec
 from trunkline.tasks import TASKS
 from trunkline.terminal import SILENT, Progress, Stopwatch
+from trunkline.tuning.found import used
 from trunkline.types import (
     Ask,
     Candidate,
@@ -163,6 +164,7 @@ def pack(
         baselines=baselines(line, loaded.train, loaded.test, climbed.folds, climbed.tried),
         without=without_each(line.spec, line.task, loaded.train, loaded.test, climbed, line.ask),
         live=live_prediction(line, loaded.test),
+        tuned=used(line.spec, line.folder),
         epochs=[(each["number"], each["loss"], each["figures"].get("loss")) for each in candidate.settings.get("curve", ())],
         notes=candidate.settings.get("notes", ()),
     )

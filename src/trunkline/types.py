@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
+    from trunkline.proof.tuned import Tuned
     from trunkline.spec import Spec
 
 Value: TypeAlias = Any  # what an input kind made of a raw cell: str, float, None, an image ...
@@ -461,4 +462,5 @@ class Evidence:
     live: Prediction | None = None  # the serving bundle's, on the same rows
     epochs: Sequence[tuple[int, float, float | None]] = ()  # of a network learned here: epoch, loss, validation loss
     notes: Sequence[tuple[str, Mapping[str, Any]]] = ()  # of its learning: a key of `proof.messages` behind "learned.", values
+    tuned: Tuned | None = None  # where the product is learned by settings that a search found
     version: str = ""

@@ -78,6 +78,27 @@ def arrange_of(task: Task) -> Arrange | None:
     return getattr(task, "arrange", None)
 
 
+def read_training(spec: Spec, task: Task, root: Path) -> tuple[Examples, str]:
+    """(training examples, sha256 of them) by the same split as `read_examples`: what a search of settings may look at.
+
+    A test part of its own isn't opened; test rows among the others are let go of as soon as the split is known, with
+    nothing decoded or answered. Rows that nearly equal test rows stay in, since to find them is to read those.
+    Raises DataError as `read_examples` does.
+    """
+    rows = gather(spec, open_source(spec.data.train, root, spec.data.encoding), "train", arrange_of(task))
+    _some("train", rows, rows.refused)
+    if spec.data.test is None:
+        share = spec.data.test_share
+        if spec.data.time is not None:
+            is_test, _ = split_by_time(rows.keys, rows.times or (), share, root)
+        else:
+            is_test, _ = split_by_key(rows.keys, share, root)
+        rows = rows.take(~is_test)
+        _some("train", rows, rows.refused)
+    target, labels = targets(spec, task, rows, None)
+    return rows.examples(target, labels), _digest(rows)
+
+
 def read_rows(spec: Spec, source: Source, labels: Sequence[str], task: Task) -> tuple[Examples, Sequence[RefusedRow]]:
     """(examples, refused rows) of other rows for an evaluation; labels as in training.
 

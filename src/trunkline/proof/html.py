@@ -28,6 +28,7 @@ from trunkline.proof.sections import (
     verdict_section,
 )
 from trunkline.proof.sentence import clear, headline
+from trunkline.proof.tuned_section import tuned_section
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -78,6 +79,7 @@ def _sections(report: Report, language: str) -> list[Section]:
         columns_section(report, language),
         slices_section(report, language),
         ladder_section(report, language),
+        tuned_section(report, language),
         answers_section(report, language),
         data_section(report, language),
         made_section(report, language),

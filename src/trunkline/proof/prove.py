@@ -79,6 +79,7 @@ def prove(evidence: Evidence) -> Report:
         columns=brought(evidence, metrics[primary]),
         epochs=tuple(evidence.epochs),
         notes=tuple((key, dict(values)) for key, values in evidence.notes),
+        tuned=evidence.tuned,
         resampled="rows" if resample.units is None else "groups" if test.groups is not None else "blocks",
     )
 

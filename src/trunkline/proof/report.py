@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from trunkline.errors import BundleError
 from trunkline.proof.gate import Verdict
+from trunkline.proof.tuned import Tuned
 from trunkline.types import Estimate
 
 FORMAT = 1
@@ -281,6 +282,7 @@ class Report(Struct, frozen=True):
     columns: tuple[Brought, ...] = ()  # most first; () for a single column
     epochs: tuple[tuple[int, float, float | None], ...] = ()  # as in `types.Evidence`
     notes: tuple[tuple[str, dict[str, Any]], ...] = ()  # likewise
+    tuned: Tuned | None = None  # likewise
     format: int = FORMAT
 
     def as_dict(self) -> dict[str, Any]:
