@@ -85,7 +85,8 @@ def our_loop(pixels: Any, target: Any, epochs: int, batch: int) -> Seconds:
     from torch.nn import functional
 
     from trunkline.networks.cnn import ImageCnn
-    from trunkline.training.loop import Recipe, train_loop
+    from trunkline.training.gradient import Recipe
+    from trunkline.training.loop import train_loop
     from trunkline.training.settings import LoopSettings
 
     torch.manual_seed(0)
@@ -135,7 +136,8 @@ def mnist() -> list[dict[str, Any]]:
 
     from trunkline.networks.cnn import ImageCnn
     from trunkline.training.augment import moved
-    from trunkline.training.loop import Recipe, train_loop
+    from trunkline.training.gradient import Recipe
+    from trunkline.training.loop import train_loop
     from trunkline.training.settings import LoopSettings
 
     pixels, target = digits("train")
@@ -251,7 +253,8 @@ def unheard(table: list[dict[str, str]], speaker: str) -> tuple[int, int]:
     from trunkline.inputs.mels import log_mels
     from trunkline.methods.cnn import CnnSettings, _sounds
     from trunkline.methods.learning import answered
-    from trunkline.training.loop import Recipe, train_loop
+    from trunkline.training.gradient import Recipe
+    from trunkline.training.loop import train_loop
 
     settings = CnnSettings()
     sounds = [Audio().read(DataFile(DATA / "fsdd" / row["path"])).samples() for row in table]  # type: ignore[union-attr]

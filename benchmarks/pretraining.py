@@ -107,7 +107,8 @@ def pictures() -> None:
     from trunkline.networks.cnn import ImageCnn
     from trunkline.networks.masked_patches import MaskedPatches, hide
     from trunkline.training.augment import moved
-    from trunkline.training.loop import Recipe, train_loop
+    from trunkline.training.gradient import Recipe
+    from trunkline.training.loop import train_loop
     from trunkline.training.settings import LoopSettings
 
     pixels, target = digits("train")

@@ -45,12 +45,12 @@ class Counts:
 class Features:
     """The feature cache of a machine (or of `folder`), at most `max_bytes` large.
 
-    Only the form `pooled` is kept. Constructing it opens nothing. Thread-safe.
+    Only the form `pooled` is kept. writes: or is it only read? Constructing it opens nothing. Thread-safe.
     """
 
-    def __init__(self, folder: Path | None = None, max_bytes: int = MAX_BYTES) -> None:
+    def __init__(self, folder: Path | None = None, max_bytes: int = MAX_BYTES, writes: bool = True) -> None:
         self.folder = folder or cache_folder() / "features"
-        self.max_bytes = max_bytes
+        self.max_bytes, self.writes = max_bytes, writes
         self.counts = Counts()
         self._spaces: dict[str, Segments] = {}
         self._loaded: dict[str, Engine] = {}
@@ -115,7 +115,8 @@ class Features:
             part = new[start : start + _WRITE_ROWS]
             items = [call.items[i] for i in part]
             out[part] = compute(replace(call, items=items))
-            space.put([keys[i] for i in part], out[part])
+            if self.writes:
+                space.put([keys[i] for i in part], out[part])
         return out
 
     def size(self) -> int:

@@ -62,10 +62,21 @@ class Product:
         return train.check(self._line(progress)).report
 
     def train(self, progress: Progress = SILENT) -> Bundle:
-        """Check, learn, prove, judge and pack; nothing goes live. See `trunkline.train.train`."""
-        from trunkline import train
+        """Check, learn, prove, judge and pack; nothing goes live. See `trunkline.train.train`.
 
-        return train.train(self._line(progress))
+        Of several processes (`trunkline.training.parallel`) the first does this while the others `follow`.
+        """
+        from trunkline import train
+        from trunkline.training import parallel
+
+        with parallel.leading():
+            return train.train(self._line(progress))
+
+    def follow(self) -> None:
+        """Learn with the first process what it learns. Raises SpecError, TrunklineError."""
+        from trunkline.following import follow
+
+        follow(self._line(SILENT))
 
     def tune(
         self, progress: Progress = SILENT, *, jobs: int | None = None, trials: int | None = None, seconds: float | None = None

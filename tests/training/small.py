@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from trunkline.training.loop import Learned, Recipe, train_loop
+from trunkline.training.gradient import Recipe
+from trunkline.training.loop import Learned, train_loop
 from trunkline.training.settings import LoopSettings
 
 ROWS = 256

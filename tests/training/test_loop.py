@@ -22,8 +22,9 @@ from tests.training import small  # noqa: E402
 
 from trunkline.errors import TrainError  # noqa: E402
 from trunkline.terminal import Progress  # noqa: E402
-from trunkline.training import checkpoint, loop  # noqa: E402
-from trunkline.training.loop import Recipe, train_loop  # noqa: E402
+from trunkline.training import checkpoint, gradient  # noqa: E402
+from trunkline.training.gradient import Recipe  # noqa: E402
+from trunkline.training.loop import train_loop  # noqa: E402
 from trunkline.training.settings import LoopSettings  # noqa: E402
 
 change = msgspec.structs.replace
@@ -246,4 +247,4 @@ def test_a_wrong_setting_is_named() -> None:
 
 
 def test_streams_of_random_numbers_differ() -> None:
-    assert len({loop._stream(0, kind, step) for kind in (1, 2, 3) for step in range(50)}) == 150
+    assert len({gradient.stream(0, kind, step) for kind in (1, 2, 3) for step in range(50)}) == 150

@@ -13,11 +13,13 @@ from numpy.typing import NDArray
 
 from trunkline.errors import SpecError
 from trunkline.heads.onnx import Tensor
+from trunkline.inputs.audio import Sound
 from trunkline.inputs.image import Picture
 from trunkline.inputs.mels import log_mels
 from trunkline.methods.learning import Index, Material
 from trunkline.methods.network import RANGES, NetSettings, Network
 from trunkline.spec import Range, Ranges, Spec
+from trunkline.training import parallel
 from trunkline.training.settings import Above, Count, Share
 from trunkline.types import Ask, Examples
 
@@ -62,14 +64,14 @@ class Cnn(Network):
         return f"{self.name} reads one column of kind {' or '.join(KINDS)}, not {', '.join(kinds)}"
 
     def material(self, spec: Spec, examples: Examples, ask: Ask, settings: CnnSettings) -> Material:
-        """All rows decoded in memory: 12 kB a picture of 64 pixels a side, 26 kB a second of sound."""
+        """Rows decoded in memory, of several processes each its own: 12 kB a picture of 64 pixels a side, 26 kB a second of sound."""
         ((column, kind),) = spec.inputs.items()
         values = [row[column] for row in examples.inputs]
         if kind == "image":
             return _picture_cnn(column, values, settings)
         if settings.start:
             raise SpecError("only pictures have a start", where="method.settings.start", found=settings.start)
-        return _sounds(column, [log_mels(value.samples(), settings.seconds) for value in values], settings)
+        return _sounds(column, values, settings)
 
 
 def _picture_cnn(column: str, values: Sequence[Picture], settings: CnnSettings) -> Material:
@@ -90,15 +92,21 @@ def _picture_cnn(column: str, values: Sequence[Picture], settings: CnnSettings) 
 
 
 def pictures(column: str, values: Sequence[Picture], settings: PictureSettings, build: Callable[[int], Any]) -> Material:
-    """All pictures decoded in memory, 3 * side * side bytes each."""
-    pixels = np.stack([value.pixels(settings.side) for value in values])
+    """Pictures decoded when they are first asked for, then in memory, 3 * side * side bytes each."""
+    pixels = np.empty((len(values), 3, settings.side, settings.side), np.uint8)  # takes memory where it is written to
+    decoded = np.zeros(len(values), bool)
+
+    def block_of(rows: Index) -> NDArray[np.uint8]:
+        for at in rows[~decoded[rows]].tolist():
+            pixels[at], decoded[at] = values[at].pixels(settings.side), True
+        return pixels[rows]
 
     def inputs(rows: Index, rng: np.random.Generator | None) -> dict[str, Any]:
         import torch
 
         from trunkline.training.augment import flipped, moved, varied
 
-        block = torch.from_numpy(pixels[rows])
+        block = torch.from_numpy(block_of(rows))
         if rng is None:
             return {"pixels": block}
         block = block.float()
@@ -112,7 +120,18 @@ def pictures(column: str, values: Sequence[Picture], settings: PictureSettings, 
     return Material(build, inputs, {"pixels": {0: "rows"}}, [tensor], np.empty(0), np.empty(0))
 
 
-def _sounds(column: str, mels: list[NDArray[np.float32]], settings: CnnSettings) -> Material:
+def _sounds(column: str, values: Sequence[Sound], settings: CnnSettings) -> Material:
+    mels: dict[int, NDArray[np.float32]] = {}
+
+    def mels_of(at: int) -> NDArray[np.float32]:
+        if at not in mels:
+            mels[at] = log_mels(values[at].samples(), settings.seconds)
+        return mels[at]
+
+    mine = np.flatnonzero(parallel.own(np.arange(len(values))))
+    frames = np.zeros(len(values), np.int64)
+    frames[mine] = [len(mels_of(at)) for at in mine.tolist()]
+
     def build(outputs: int) -> Any:
         from trunkline.networks.audio_cnn import AudioCnn
 
@@ -125,7 +144,7 @@ def _sounds(column: str, mels: list[NDArray[np.float32]], settings: CnnSettings)
         from trunkline.networks.audio_cnn import PADDING
         from trunkline.training.augment import masked, noisy, spoken
 
-        sounds = [torch.from_numpy(mels[at]) for at in rows.tolist()]
+        sounds = [torch.from_numpy(mels_of(at)) for at in rows.tolist()]
         if rng is not None and settings.augment != "none":  # before padding, which noise would make sound of
             sounds = [noisy(spoken(sound, rng)[None], rng)[0] for sound in sounds]
             if settings.augment == "strong":
@@ -134,4 +153,4 @@ def _sounds(column: str, mels: list[NDArray[np.float32]], settings: CnnSettings)
 
     tensor = Tensor("mels", (column,), seconds=settings.seconds)
     free = {"mels": {0: "rows", 1: "frames"}}
-    return Material(build, inputs, free, [tensor], np.empty(0), np.empty(0), sizes=np.array([len(each) for each in mels]))
+    return Material(build, inputs, free, [tensor], np.empty(0), np.empty(0), sizes=parallel.gathered(frames))

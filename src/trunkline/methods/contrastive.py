@@ -16,7 +16,6 @@ import numpy as np
 from msgspec import Meta
 from numpy.typing import NDArray
 
-from trunkline.files import turn
 from trunkline.heads.dense import Dense
 from trunkline.heads.linear import LinearHead
 from trunkline.heads.links import apply_link
@@ -33,6 +32,7 @@ from trunkline.methods.tunable import HeldOut, Searched
 from trunkline.spec import Range, Ranges, Spec
 from trunkline.spec.model import trunk_of
 from trunkline.tasks.common import judgeable
+from trunkline.training import parallel
 from trunkline.training.settings import Above, Count, Share
 from trunkline.trunks.adapted import Adapted, adapted
 from trunkline.trunks.bert import BertParts
@@ -104,9 +104,10 @@ class Contrastive(Adapting):
         """Raises SpecError (settings), TrainError (learning failed, or the head is over its budget)."""
         settings, learn = self._learn(spec, examples, ask)
         how = learn.settings
-        with turn(learn.folder.with_suffix(".lock"), WAIT):
+        with learn.turn():
             penalty, scores = _out_of_fold(learn, folds % how.folds)
             module, whole = learn(np.arange(len(examples)), "all rows")
+            parallel.first_alone()
             head, own, told = tuned(learn, module, penalty)
             learn.forget()
         told = {
@@ -146,7 +147,8 @@ class Contrasting(Learning):
     def __call__(self, rows: Index, name: str) -> tuple[Any, Any]:
         import torch
 
-        from trunkline.training.loop import Recipe, train_loop
+        from trunkline.training.gradient import Recipe
+        from trunkline.training.loop import train_loop
         from trunkline.training.losses import contrastive
 
         target = self.answers.values[rows]
@@ -162,7 +164,7 @@ class Contrasting(Learning):
             module = material.build(self.outputs)
         recipe = Recipe(
             module, math.ceil(len(rows) / settings.batch) * settings.batch, batch,
-            lambda module, made: contrastive(module(*made[0].values()), made[1], settings.temperature), large=material.large,
+            lambda module, made: contrastive(module(*made[0].values()), made[1], settings.temperature), large=material.large, whole=True,
         )  # fmt: skip
         place = self.folder / name.replace(" ", "-").replace("/", "-of-")
         learned = train_loop(recipe, settings, self.spec.seed, folder=place, about=self.about_rows(rows), progress=self.progress, name=name)

@@ -23,6 +23,7 @@ from trunkline.spec import Spec
 from trunkline.spec.model import trunk_of
 from trunkline.tasks.common import judgeable
 from trunkline.terminal import SILENT, Progress
+from trunkline.training import parallel
 from trunkline.types import (
     Ask,
     Candidate,
@@ -147,6 +148,7 @@ def _fit(
     method = METHODS.get(name)()
     if isinstance(method, Shows):
         method.progress = progress
+        parallel.call(name)
     if isinstance(method, Joins) and set(method.parts) <= set(tried):
         return method.join(spec, examples, folds, ask, tried)
     return method.fit(spec, examples, folds, ask)

@@ -10,6 +10,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -23,6 +24,7 @@ from numpy.typing import NDArray
 from trunkline.data.split import place_by
 from trunkline.engines.processor import multiplies_bf16
 from trunkline.errors import SpecError
+from trunkline.files import turn
 from trunkline.heads.links import apply_link
 from trunkline.heads.onnx import Tensor
 from trunkline.inputs import KINDS
@@ -30,6 +32,7 @@ from trunkline.methods.table_target import Answers, answers_of
 from trunkline.spec import Spec
 from trunkline.tasks import TASKS
 from trunkline.terminal import Progress
+from trunkline.training import parallel
 from trunkline.training.settings import LoopSettings
 from trunkline.trunks.cache import cache_folder
 from trunkline.types import Examples, Metric
@@ -38,6 +41,7 @@ from trunkline.vocabulary import Vocabulary
 Index: TypeAlias = NDArray[np.int64]
 FOLDS = 3
 OLD = 30 * 86_400.0  # seconds
+WAIT = 86_400.0  # seconds, for another process that learns the same
 JUDGED = 256  # rows that are answered together
 
 
@@ -107,6 +111,10 @@ class Learning:
     def outputs(self) -> int:
         return self.answers.outputs
 
+    def turn(self) -> AbstractContextManager[None]:
+        """Others that learn the same wait meanwhile; of several processes that learn it together the first holds it."""
+        return nullcontext() if parallel.rank() else turn(self.folder.with_suffix(".lock"), WAIT)
+
     def forget(self) -> None:
         """All is learned: take the checkpoints away, and other trainings' that nobody touched for OLD. The network's file
         stays until its bundle has it."""
@@ -129,7 +137,8 @@ class Learning:
         """(network, `training.loop.Learned`)."""
         import torch
 
-        from trunkline.training.loop import Recipe, train_loop
+        from trunkline.training.gradient import Recipe
+        from trunkline.training.loop import train_loop
 
         fit, judged = self.parted(rows)
         goal, material = self.goal(fit), self.material
@@ -143,7 +152,7 @@ class Learning:
         recipe = Recipe(
             module, len(fit), batch, lambda module, made: goal.loss(module(*made[0].values()), made[1]),
             (lambda module: self.judged(module, judged, goal)) if len(judged) else None,
-            None if material.sizes is None else material.sizes[fit], material.faster, material.large,
+            None if material.sizes is None else material.sizes[fit], material.faster, material.large, self.counted, fit,
         )  # fmt: skip
         place = self.folder / name.replace(" ", "-").replace("/", "-of-")
         learned = train_loop(recipe, self.settings, self.spec.seed, folder=place, about=self.about_rows(rows), progress=self.progress, name=name)
@@ -156,6 +165,8 @@ class Learning:
     def parted(self, rows: Index) -> tuple[Index, Index]:
         """(rows to learn from, rows to stop by)."""
         return validation(self.examples, rows, self.settings.validation, self.spec.seed)
+
+    counted: Callable[[Any], int] | None = None  # see `training.gradient.Recipe`
 
     def goal(self, rows: Index) -> Goal:
         """What the network learns these rows by. Raises SpecError for a loss that can't."""
@@ -228,7 +239,20 @@ def answered(module: Any, material: Material, rows: Index) -> NDArray[np.float64
 
 
 def answered_each(module: Any, material: Material, rows: Index, held: Sequence[int]) -> list[NDArray[np.float64]]:
-    """(held, outputs) logits of each row, which holds so many parts that are answered. Rows of like size go together."""
+    """(held, outputs) logits of each row, which holds so many parts that are answered. Rows of like size go together; of
+    several processes each answers its own rows."""
+    if parallel.size() == 1:
+        return _answered(module, material, rows, held)
+    mine = np.flatnonzero(parallel.own(rows))
+    some = _answered(module, material, rows[mine], [held[at] for at in mine.tolist()])
+    ends = np.cumsum(held)
+    every = np.zeros((int(ends[-1]) if len(held) else 0, parallel.largest(some[0].shape[1] if some else 0)))
+    for at, own in zip(mine.tolist(), some, strict=True):
+        every[ends[at] - held[at] : ends[at]] = own
+    return np.split(parallel.gathered(every), ends[:-1])
+
+
+def _answered(module: Any, material: Material, rows: Index, held: Sequence[int]) -> list[NDArray[np.float64]]:
     import torch
 
     device = next(module.parameters()).device

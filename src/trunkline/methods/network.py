@@ -18,7 +18,7 @@ from msgspec import Meta
 
 from trunkline.engines.own import HOME, NET, Owned, OwnNetwork
 from trunkline.errors import SpecError
-from trunkline.files import digest_file, turn
+from trunkline.files import digest_file
 from trunkline.heads.onnx import OnnxHead, Reading
 from trunkline.methods.dense_rows import TASKS
 from trunkline.methods.learning import FoldSettings, Learning, Material
@@ -27,6 +27,7 @@ from trunkline.methods.tunable import HeldOut, Searched
 from trunkline.spec import Range, Ranges, Spec
 from trunkline.terminal import SILENT, Ended, Progress
 from trunkline.training.settings import LOSSES
+from trunkline.training import parallel
 from trunkline.types import Ask, Candidate, Examples, Folds, Head, Ints, Prediction, Refused
 
 Size = Annotated[str, Meta(pattern="^(small|base)$")]
@@ -93,7 +94,7 @@ class Network:
         """Raises SpecError (settings), TrainError (learning failed, or the ONNX file isn't the network)."""
         settings = read_net_settings(spec, self.settings)
         learn = self.learning(spec, examples, settings, self.material(spec, examples, ask, settings))
-        with turn(learn.folder.with_suffix(".lock"), WAIT):
+        with learn.turn():
             return self._learned(learn, folds)
 
     def held_out(self, spec: Spec, examples: Examples, folds: Folds, ask: Ask) -> HeldOut:
@@ -134,6 +135,7 @@ class Network:
         for held, values in self._folds(learn, folds):
             found.update(zip(held.tolist(), values, strict=True))
         module, whole = learn(np.arange(len(folds)), "all rows")
+        parallel.first_alone()
         head, owned, also = self.left(learn, module)
         learn.forget()
         values = learn.stacked([found[at] for at in range(len(folds))])

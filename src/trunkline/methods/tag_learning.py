@@ -94,6 +94,11 @@ class TagLearning(Learning):
         self.tags = [tags_of(atoms, spans) for atoms, spans in zip(self.atoms, self.examples.target, strict=True)]
         self.may = allowed(len(self.examples.labels))
 
+    @staticmethod
+    def counted(batch: Any) -> int:
+        """Atoms: a text's tags weigh by how many they are."""
+        return len(batch[1])
+
     @property
     def outputs(self) -> int:
         return 1 + 4 * len(self.examples.labels)

@@ -135,10 +135,11 @@ class _Run:
         return found
 
     def _loop(self, module: Any, settings: Settings, name: str) -> Any:
-        from trunkline.training.loop import Recipe, train_loop
+        from trunkline.training.gradient import Recipe
+        from trunkline.training.loop import train_loop
 
         sizes = np.array([len(piece.ids) for piece in self.fit])
-        recipe = Recipe(module, len(self.fit), self._batch, _loss, partial(self._judge, self._fixed()), sizes, large=True)
+        recipe = Recipe(module, len(self.fit), self._batch, _loss, partial(self._judge, self._fixed()), sizes, large=True, counted=_counted)
         return train_loop(
             recipe, settings, self.seed, folder=self.folder / name, about=f"{self.about} {name}", progress=self.progress, name=name
         )
@@ -203,6 +204,11 @@ def _loss(module: Any, batch: Any) -> Any:
 
     given, mask, chosen, wanted = batch
     return functional.cross_entropy(module(given, mask, chosen).float(), wanted)
+
+
+def _counted(batch: Any) -> int:
+    """Hidden tokens."""
+    return len(batch[3])
 
 
 def _held(texts: Sequence[str], seed: int) -> NDArray[np.bool_]:

@@ -76,7 +76,8 @@ def pretrain_pictures(
     from trunkline.networks.cnn import ImageCnn
     from trunkline.networks.masked_patches import MaskedPatches, hide
     from trunkline.training.augment import moved
-    from trunkline.training.loop import Recipe, train_loop
+    from trunkline.training.gradient import Recipe
+    from trunkline.training.loop import train_loop
 
     distinct = {picture.blob.digest: picture for picture in pictures}
     if len(distinct) < FEWEST:

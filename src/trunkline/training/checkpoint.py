@@ -11,9 +11,10 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors.torch import load, save
 
 from trunkline.files import write_atomic
+from trunkline.training import parallel
 
 FILE = "checkpoint.safetensors"
 FORMAT = 1
@@ -37,6 +38,19 @@ def read(folder: Path) -> tuple[dict[str, Any], dict[str, Any]] | None:
     except (OSError, SafetensorError, ValueError):
         return None
     return (tensors, meta) if meta.pop("format", None) == FORMAT else None
+
+
+def found(folder: Path | None) -> tuple[dict[str, Any], dict[str, Any]] | None:
+    """`read` of the folder that the first process gives, in all processes: only that one's disk is asked."""
+    if parallel.size() == 1:
+        return read(folder) if folder else None
+    data = parallel.sent((folder / FILE).read_bytes() if folder and read(folder) else b"")
+    if not data:
+        return None
+    head = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    meta = json.loads(head["__metadata__"]["trunkline"])
+    del meta["format"]
+    return load(data), meta
 
 
 def flat(optimiser: Any) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -8,53 +8,33 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from accelerate.utils import send_to_device
 from numpy.typing import NDArray
 
 from trunkline.engines.processor import multiplies_bf16
 from trunkline.engines.threads import workers
 from trunkline.errors import TrainError
 from trunkline.terminal import SILENT, Progress
+from trunkline.training import parallel
+from trunkline.training.gradient import Gradient, Recipe
 from trunkline.training.optimisers import optimiser_of, rate_at
 from trunkline.training.settings import LoopSettings
 from trunkline.training.state import Epoch, Note, State
+from trunkline.training.synced import Share, synced
 from trunkline.training.tracker import tracker_of
 
-Batch: TypeAlias = Any
-Index: TypeAlias = NDArray[np.int64]
-SHUFFLE, AUGMENT, STEP = 1, 2, 3  # what a stream of random numbers is for
+SHUFFLE = 1  # what a stream of random numbers is for; others in `gradient`
 EVERY = 60.0  # seconds between two checkpoints within an epoch
 ALIKE = 50  # batches among which rows of like size go together
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """What is learned.
-
-    batch(rows, rng): the training rows of these numbers as whatever `loss` takes; augmentation draws from rng.
-    loss(module, batch): a scalar tensor, the mean over the batch's rows. judge(module): figures of the validation
-    part by name, `loss` first: lower is better, and early stopping goes by it; None = no validation.
-    sizes: (n,) of the rows, where a batch is padded to its longest: rows of like size then go together. faster: see
-    `optimiser_of`. large: a network for which 16 bits pay on a processor too, if that multiplies them (AMX).
-    """
-
-    module: Any
-    rows: int
-    batch: Callable[[Index, np.random.Generator], Batch]
-    loss: Callable[[Any, Batch], Any]
-    judge: Callable[[Any], dict[str, float]] | None = None
-    sizes: NDArray[np.int64] | None = None
-    faster: Mapping[str, float] = field(default_factory=dict)
-    large: bool = False
 
 
 @dataclass(frozen=True)
@@ -74,29 +54,34 @@ def train_loop(
     """Learn the recipe's module in place, and leave it in evaluation mode with its best weights (by validation).
 
     folder: where checkpoints go, and where an interrupted training of the same `about` goes on; None = none.
-    Raises TrainError where the loss is no number before anything was learned, or one row doesn't fit into memory.
+    Several processes (`parallel`) all call this with the same recipe. Raises TrainError where the loss is no number before
+    anything was learned, or one row doesn't fit into memory.
     """
-    torch.set_num_threads(workers())
+    torch.set_num_threads(max(1, workers() // parallel.beside()))
+    parallel.met(f"{name} {about}")
     AcceleratorState._reset_state()  # precision is one training's choice, not the process's
-    accelerator = Accelerator(mixed_precision=_precision(settings, recipe.large))
-    with torch.random.fork_rng():
+    several = parallel.size() > 1
+    accelerator = Accelerator(mixed_precision=_precision(settings, recipe.large), cpu=several and not torch.cuda.is_available())
+    share = Share()
+    with torch.random.fork_rng(), synced(recipe.module, share) if several else nullcontext():
         torch.manual_seed(seed)
-        return _Run(recipe, settings, seed, accelerator, folder, about, progress, name).go()
+        return _Run(recipe, settings, seed, accelerator, share, folder, about, progress, name).go()
 
 
 class _Run:
     def __init__(
-        self, recipe: Recipe, settings: LoopSettings, seed: int, accelerator: Any, folder: Path | None,
-        about: str, progress: Progress, name: str,
+        self, recipe: Recipe, settings: LoopSettings, seed: int, accelerator: Any, share: Share,
+        folder: Path | None, about: str, progress: Progress, name: str,
     ) -> None:  # fmt: skip
         self.recipe, self.settings, self.seed, self.name = recipe, settings, seed, name
         self.accelerator, self.progress, self.tell = accelerator, progress, accelerator.is_main_process
         self.module, self.optimiser = accelerator.prepare(recipe.module, optimiser_of(recipe.module, settings, recipe.faster))
-        self.parameters = [p for p in recipe.module.parameters() if p.requires_grad]
+        if parallel.size() > 1:
+            self.module.broadcast_buffers = False  # `synced` keeps them alike
+        self.gradient = Gradient(recipe, settings, seed, accelerator, self.module, share, name)
         self.state = State(recipe.module, self.optimiser, settings.average, folder if self.tell else None, about)
         self.per_epoch = math.ceil(recipe.rows / settings.batch)
         self.steps = self.per_epoch * settings.epochs
-        self.parts = settings.accumulate
         self.started = self.saved = time.perf_counter()
 
     def go(self) -> Learned:
@@ -145,13 +130,13 @@ class _Run:
         if self.recipe.judge is not None:
             self.module.eval()
             with state.averaged(), torch.no_grad():
-                figures = self.recipe.judge(self.module)
+                figures = parallel.agreed(self.recipe.judge(self.recipe.module))
         rate = rate_at(state.step - 1, self.steps, self.settings)
         state.close(Epoch(epoch + 1, state.step, state.total / max(1, state.seen), rate, figures, round(seconds, 3)))
         if self.tell and figures:
             self.progress.epoch(self.name, epoch + 1, figures)
 
-    def _order(self, epoch: int) -> Iterator[Index]:
+    def _order(self, epoch: int) -> Iterator[NDArray[np.int64]]:
         """The rows of each step: every row once an epoch, its last batch smaller."""
         rng = np.random.default_rng((self.seed, SHUFFLE, epoch))
         order, size = rng.permutation(self.recipe.rows), self.settings.batch
@@ -163,24 +148,16 @@ class _Run:
         batches = [chunk[at : at + size] for chunk in chunks for at in range(0, len(chunk), size)]
         return (batches[at] for at in rng.permutation(len(batches)))
 
-    def _step(self, rows: Index) -> float:
-        """The loss of a batch, and the weights moved by its gradient. A batch that is too large for memory goes
-        through in halves of halves: the same gradient, later."""
+    def _step(self, rows: NDArray[np.int64]) -> float:
+        """The loss of a batch, and the weights moved by its gradient."""
         rate = rate_at(self.state.step, self.steps, self.settings)
         for group in self.optimiser.param_groups:
             group["lr"] = rate * group["times"]
-        while True:
-            try:
-                loss = self._gradient(rows)
-                break
-            except RuntimeError as error:
-                if not _out_of_memory(error):
-                    raise
-                self._halve(rows)
+        loss = self.gradient.of(rows, self.state.step, self.state.notes)
         if not math.isfinite(loss):
             return loss
         if self.settings.clip:
-            self.accelerator.clip_grad_norm_(self.parameters, self.settings.clip)
+            self.accelerator.clip_grad_norm_(self.gradient.parameters, self.settings.clip)
         try:
             self.optimiser.step()
         except RuntimeError as error:  # a rate of 1e38 is no float32 any more
@@ -190,38 +167,6 @@ class _Run:
         self.optimiser.zero_grad()
         self.state.average()
         return loss
-
-    def _gradient(self, rows: Index) -> float:
-        step, accelerator, total = self.state.step, self.accelerator, 0.0
-        _seeded(_stream(self.seed, STEP, step))
-        rng = np.random.default_rng((self.seed, AUGMENT, step))
-        own = rows[accelerator.process_index :: accelerator.num_processes]
-        for part in np.array_split(own, min(self.parts, len(own))):
-            with accelerator.autocast():
-                loss = self.recipe.loss(self.module, self._placed(self.recipe.batch(part, rng)))
-                if self.settings.l1:
-                    loss = loss + self.settings.l1 * sum(p.abs().sum() for p in self.parameters if p.ndim > 1)
-            share = len(part) / len(own)
-            value = float(loss.detach())
-            if not math.isfinite(value):
-                return value
-            accelerator.backward(loss * share if share < 1 else loss)
-            total += value * share
-        return total
-
-    def _placed(self, batch: Batch) -> Batch:
-        """On the accelerator's device; a walk through the batch that the processor doesn't need."""
-        device = self.accelerator.device
-        return batch if device.type == "cpu" else send_to_device(batch, device)
-
-    def _halve(self, rows: Index) -> None:
-        self.optimiser.zero_grad()
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
-        if self.parts >= len(rows):
-            raise TrainError("one row is too large for this machine's memory", where=self.name, hint="a smaller network or shorter rows")
-        self.parts = min(2 * self.parts, len(rows))
-        self.state.notes.append(("halved", {"step": self.state.step + 1, "rows": len(rows), "parts": self.parts}))
 
     def _diverged(self, loss: float) -> None:
         state = self.state
@@ -251,19 +196,3 @@ def _precision(settings: LoopSettings, large: bool) -> str:
     if not torch.cuda.is_available():
         return "bf16" if large and multiplies_bf16() else "no"
     return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
-
-
-def _out_of_memory(error: RuntimeError) -> bool:
-    """torch has no class of its own for the processor's memory."""
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
-
-
-def _seeded(number: int) -> None:
-    """`torch.manual_seed` formats a stack for every kind of device that isn't there, too dear for every step."""
-    torch.default_generator.manual_seed(number)
-    if torch.cuda.is_available():
-        torch.cuda.manual_seed_all(number)
-
-
-def _stream(*parts: int) -> int:
-    return int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0] >> 1)

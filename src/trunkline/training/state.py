@@ -110,7 +110,7 @@ class State:
 
     def resume(self) -> None:
         """Go on from the folder's checkpoint if it is of this training (`about`); else from the start."""
-        found = checkpoint.read(self.folder) if self.folder else None
+        found = checkpoint.found(self.folder)
         if found is None or found[1]["about"] != self.about:
             return
         tensors, meta = found
