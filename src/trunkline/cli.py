@@ -179,19 +179,20 @@ def validate(folder: Path, json_: bool) -> None:
 @main.command()
 @FOLDER
 @click.option("--processes", type=click.IntRange(1, 64), help="Processes that learn a network together on this machine; default: 1.")
+@click.option("--profile", is_flag=True, help="Name the slowest station, and trace what networks spend their time on.")
 @registry_option
 @as_json
-def train(folder: Path, processes: int | None, registry: str | None, json_: bool) -> None:
+def train(folder: Path, processes: int | None, profile: bool, registry: str | None, json_: bool) -> None:
     """Check, learn, prove, judge and pack. Nothing goes live by itself."""
     from trunkline.terminal import Terminal
     from trunkline.training import launch, parallel
     from trunkline.views import bundle_dict, bundle_text
 
     if processes is not None and processes > 1 and parallel.size() == 1:
-        sys.exit(launch.run(processes, ["train", str(folder), *(["--registry", registry] if registry else []), *(["--json"] if json_ else [])]))
+        sys.exit(launch.run(processes, ["train", str(folder), *(["--registry", registry] if registry else []), *(["--profile"] if profile else []), *(["--json"] if json_ else [])]))
     if parallel.rank():
         return _product(folder, registry).follow()
-    bundle = _product(folder, registry).train(progress=Terminal())
+    bundle = _product(folder, registry).train(progress=Terminal(), profile=profile)
     _emit(json_, bundle_dict(bundle), bundle_text(bundle))
     if parallel.size() == 1 or launch.tells():  # else a failed gate would look to torchrun like a crash, and be tried again
         _exit_by_gate(bundle.report)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -35,6 +36,7 @@ class Counts:
 
     hits: int = 0
     misses: int = 0
+    seconds: float = 0.0  # that engines took for the misses
 
     @property
     def rate(self) -> float:
@@ -73,7 +75,9 @@ class Features:
                 engine, parts = self.engine(trunk), []
                 for start in range(0, len(new.items), _SHOWN_ROWS):
                     part = replace(new, items=new.items[start : start + _SHOWN_ROWS])
+                    started = time.perf_counter()
                     parts.append(engine.run(part))
+                    self.counts.seconds += time.perf_counter() - started
                     done += len(part.items)
                     progress.step("encode", done, self.counts.misses - known)
                 return np.concatenate(parts)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from contextlib import nullcontext
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -61,16 +62,18 @@ class Product:
 
         return train.check(self._line(progress)).report
 
-    def train(self, progress: Progress = SILENT) -> Bundle:
+    def train(self, progress: Progress = SILENT, profile: bool = False) -> Bundle:
         """Check, learn, prove, judge and pack; nothing goes live. See `trunkline.train.train`.
 
-        Of several processes (`trunkline.training.parallel`) the first does this while the others `follow`.
+        Of several processes (`trunkline.training.parallel`) the first does this while the others `follow`. profile: see
+        `trunkline.profiling`; what it found lies below .trunkline.
         """
-        from trunkline import train
+        from trunkline import profiling, train
         from trunkline.training import parallel
 
-        with parallel.leading():
-            return train.train(self._line(progress))
+        line = self._line(progress)
+        with parallel.leading(), profiling.profiled(line) if profile else nullcontext(line) as watched:
+            return train.train(watched)
 
     def follow(self) -> None:
         """Learn with the first process what it learns. Raises SpecError, TrunklineError."""

@@ -82,6 +82,7 @@ class Line:
     progress: Progress = SILENT
     networks: Mapping[str, Owned] = field(default_factory=dict)  # that only this product has
     kept: Kept | None = None  # where the product's record is, if not beside it
+    watch: Stopwatch = field(default_factory=Stopwatch)
 
     @property
     def shelf(self) -> Shelf:
@@ -103,7 +104,7 @@ def train(line: Line) -> Bundle:
     SpecError, TrainError, TrunkError, or BusyError while another training runs in the folder.
     """
     with folder_lock(line.folder / WORK, "training"):
-        watch, shelf = Stopwatch(), line.shelf
+        watch, shelf = line.watch, line.shelf
         shelf.check()
         line = replace(line, networks=own_networks(line.spec, line.folder))
         checked = check(line)
@@ -119,6 +120,7 @@ def train(line: Line) -> Bundle:
             lambda place, version: pack(line, checked, climbed, decision, watch, place, version)
         )
         shelf.prune(line.spec.keep)
+        watch.lap("pack")
         return bundle
 
 

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import torch
-from accelerate.utils import send_to_device
+from accelerate.utils import recursively_apply, send_to_device
 from numpy.typing import NDArray
 
 from trunkline.errors import TrainError
@@ -97,8 +97,11 @@ class Gradient:
             return loss
 
     def _placed(self, batch: Batch) -> Batch:
-        """On the accelerator's device; a walk through the batch that the processor doesn't need."""
+        """On the accelerator's device; a walk through the batch that the processor doesn't need. From pinned memory the copy
+        runs while this process goes on; CUDA keeps the memory until it is through."""
         device = self.accelerator.device
+        if device.type == "cuda":
+            return send_to_device(recursively_apply(lambda tensor: tensor.pin_memory(), batch), device, non_blocking=True)
         return batch if device.type == "cpu" else send_to_device(batch, device)
 
     def _parts(self, rows: Index, rng: np.random.Generator) -> Iterator[tuple[Batch, float, bool]]:

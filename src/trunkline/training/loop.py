@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from trunkline.training.optimisers import optimiser_of, rate_at
 from trunkline.training.settings import LoopSettings
 from trunkline.training.state import Epoch, Note, State
 from trunkline.training.synced import Share, synced
+from trunkline.training.tracing import traced
 from trunkline.training.tracker import tracker_of
 
 SHUFFLE = 1  # what a stream of random numbers is for; others in `gradient`
@@ -63,9 +64,12 @@ def train_loop(
     several = parallel.size() > 1
     accelerator = Accelerator(mixed_precision=_precision(settings, recipe.large), cpu=several and not torch.cuda.is_available())
     share = Share()
-    with torch.random.fork_rng(), synced(recipe.module, share) if several else nullcontext():
+    with (
+        torch.random.fork_rng(), synced(recipe.module, share) if several else nullcontext(), compiled(recipe.module, settings.compile),
+        traced(name, accelerator.is_main_process) as trace,
+    ):  # fmt: skip
         torch.manual_seed(seed)
-        return _Run(recipe, settings, seed, accelerator, share, folder, about, progress, name).go()
+        return _Run(recipe, settings, seed, accelerator, share, folder, about, progress, name).go(trace.step)
 
 
 class _Run:
@@ -84,13 +88,14 @@ class _Run:
         self.steps = self.per_epoch * settings.epochs
         self.started = self.saved = time.perf_counter()
 
-    def go(self) -> Learned:
+    def go(self, stepped: Callable[[], None]) -> Learned:
+        """stepped: called after each step."""
         state, settings = self.state, self.settings
         state.resume()
         tracker = tracker_of(settings.tracker if self.tell else "none", Path(settings.tracker_folder) / self.name)
         try:
             while len(state.epochs) < settings.epochs and not state.stopped:
-                self._epoch()
+                self._epoch(stepped)
                 if state.stopped:
                     break
                 last = state.epochs[-1]
@@ -106,7 +111,7 @@ class _Run:
         self.accelerator.unwrap_model(self.module, keep_fp32_wrapper=False).eval()  # answers in its own precision again
         return Learned(tuple(state.epochs), tuple(state.notes), time.perf_counter() - self.started, state.stopped)
 
-    def _epoch(self) -> None:
+    def _epoch(self, stepped: Callable[[], None]) -> None:
         state, epoch = self.state, len(self.state.epochs)
         done = state.step - epoch * self.per_epoch
         started = time.perf_counter()
@@ -117,6 +122,7 @@ class _Run:
                 return self._diverged(loss)
             state.step, state.seen, state.total = state.step + 1, state.seen + len(rows), state.total + loss * len(rows)
             self._show(epoch, loss)
+            stepped()
             if time.perf_counter() - self.saved > EVERY:
                 state.save()
                 self.saved = time.perf_counter()
@@ -184,6 +190,18 @@ class _Run:
         figures = "".join(f", {name} {value:.4g}" for name, value in last.items() if name != "loss")
         note = f"epoch {epoch + 1}, loss {loss:.4g}{figures}"
         self.progress.step(self.name, self.state.step * self.settings.batch, self.steps * self.settings.batch, note)
+
+
+@contextmanager
+def compiled(module: Any, wanted: bool) -> Iterator[None]:
+    """While it lasts, `module` is called as `torch.compile` made it; afterwards, for export, as it was written."""
+    if wanted:
+        module.compile()
+    try:
+        yield
+    finally:
+        if wanted:
+            module._compiled_call_impl = None
 
 
 def _valid(epoch: Epoch) -> dict[str, float]:

@@ -45,5 +45,6 @@ class LoopSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     patience: Annotated[int, Meta(ge=0)] = 3
     validation: Annotated[float, Meta(gt=0, le=0.5)] = 0.1  # share of the training rows that early stopping looks at
     precision: Literal["auto", "float32"] = "auto"  # auto: 16 bits on a GPU, and where a trunk is adapted on a processor with AMX; weights stay 32
+    compile: bool = False  # torch.compile: a minute or so first, then faster steps, mostly on a GPU; wants a C++ compiler
     tracker: Literal["none", "tensorboard", "wandb"] = "none"
     tracker_folder: str = "runs"
