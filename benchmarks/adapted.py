@@ -93,10 +93,10 @@ class _Lines(Progress):
 
     shown = 0.0
 
-    def step(self, name: str, done: int, total: int, note: str = "") -> None:
+    def step(self, what: str, done: int, total: int, note: str = "", unit: str = "rows") -> None:
         if time.monotonic() - self.shown > 60:
             self.shown = time.monotonic()
-            print(name, f"{done}/{total}", note, flush=True)
+            print(what, f"{done}/{total}", note, flush=True)
 
 
 def products(kind: str, count: int, folder: Path) -> list[Adapted]:

@@ -24,8 +24,8 @@ from trunkline.keys import keys
 from trunkline.pretraining.command import command as pretraining
 from trunkline.queue.command import command as queue
 from trunkline.shrink.command import command as shrinking
-from trunkline.why import command as why
 from trunkline.tuning.command import command as tuning
+from trunkline.why import command as why
 
 if TYPE_CHECKING:
     from trunkline.exporting.portable import Target

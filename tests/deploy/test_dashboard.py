@@ -54,7 +54,7 @@ def queries() -> list[tuple[str, str]]:
 def selectors(node: Any) -> Iterator[tuple[str, set[str]]]:
     """(series, labels of its matchers) of every selector in an expression."""
     if isinstance(node, promql_parser.VectorSelector):
-        yield node.name, {matcher.name for matcher in node.matchers.matchers}
+        yield str(node.name), {matcher.name for matcher in node.matchers.matchers}
     for name in ("expr", "lhs", "rhs", "vs", "vector_selector", "param"):
         if (inner := getattr(node, name, None)) is not None:
             yield from selectors(inner)

@@ -97,7 +97,7 @@ def image_product(folder: Path, side: int = 32) -> Bundle:
 def linear_head(engine: str, column: str, dim: int, seed: int = 0, outside: bool = True) -> LinearHead:
     """Random weights on one column's vectors."""
     rng = np.random.default_rng(seed)
-    marks = Landmarks.of(rng.normal(0, 0.01, dim), rng.normal(size=(5, dim))) if outside else None
+    marks = Landmarks.of(rng.normal(0, 0.01, dim).astype(np.float32), rng.normal(size=(5, dim))) if outside else None
     weights = rng.normal(0, 3, (dim, len(LABELS))).astype(np.float16).astype(np.float32)
     part = DensePart(Dense((Part(engine, column),)), weights, np.array([1.0, 0.5, 0.8], np.float32), marks)
     return LinearHead("softmax", np.array([0.1, 0.0, -0.1], np.float32), part)

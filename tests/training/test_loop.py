@@ -216,7 +216,7 @@ class Shown(Progress):
     def __init__(self) -> None:
         self.last: tuple[str, int, int, str] = ("", 0, 0, "")
 
-    def step(self, what: str, done: int, total: int, note: str = "") -> None:
+    def step(self, what: str, done: int, total: int, note: str = "", unit: str = "rows") -> None:
         self.last = (what, done, total, note)
 
 

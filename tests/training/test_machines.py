@@ -18,6 +18,7 @@ from tests.training import small  # noqa: E402
 from trunkline.training import gradient, loop  # noqa: E402
 from trunkline.training.loop import train_loop  # noqa: E402
 from trunkline.training.settings import LoopSettings  # noqa: E402
+from trunkline.training.synced import Share  # noqa: E402
 from trunkline.training.tracing import STEPS, traces  # noqa: E402
 
 SHORT = msgspec.structs.replace(small.SETTINGS, epochs=2, accumulate=1)
@@ -64,7 +65,7 @@ def test_only_for_cuda_a_batch_goes_through_pinned_memory(monkeypatch: pytest.Mo
     monkeypatch.setattr(gradient, "send_to_device", sent)
     made = small.recipe()
     batch = made.batch(np.arange(4), np.random.default_rng(0))
-    given = gradient.Gradient(made, SHORT, 0, Card(), made.module, gradient.Share(), "x")._placed(batch)
+    given = gradient.Gradient(made, SHORT, 0, Card(), made.module, Share(), "x")._placed(batch)
     assert seen == wanted
     assert all(torch.equal(one, other) for one, other in zip(given, batch, strict=True))
 

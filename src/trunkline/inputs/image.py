@@ -108,8 +108,8 @@ def _decode(data: bytes) -> Pixels:
         try:
             found = Pillow.open(io.BytesIO(data), formats=FORMATS)
         except Pillow.DecompressionBombError as error:  # Pillow's own limit, of more than three times as many
-            pixels = re.search(r"\((\d+) pixels\)", str(error))
-            raise _LargeError(f"{int(pixels[1]):,}" if pixels else "too many") from None
+            said = re.search(r"\((\d+) pixels\)", str(error))
+            raise _LargeError(f"{int(said[1]):,}" if said else "too many") from None
         with found as opened:
             width, height = opened.size
             if width * height > MAX_PIXELS:

@@ -18,7 +18,7 @@ from trunkline.heads.blend import BlendHead, scores_of
 from trunkline.heads.links import apply_link
 from trunkline.methods.boosting import Boosting, BoostingSettings
 from trunkline.methods.dense_rows import check_budget, size_of
-from trunkline.methods.settings import NoSettings, named, read_settings
+from trunkline.methods.settings import named, read_settings
 from trunkline.methods.table_target import answers_of
 from trunkline.methods.tabular import Tabular, TabularSettings
 from trunkline.methods.tunable import Searched
@@ -43,7 +43,7 @@ class Blend:
     parts: ClassVar[tuple[str, ...]] = ("tabular", "boosting")
 
     def check(self, spec: Spec) -> None:
-        read_settings(spec, self.name, NoSettings)
+        read_settings(spec, self.name, BlendSettings)
 
     def can(self, spec: Spec, examples: Examples) -> Refused | None:
         refused = Tabular().can(spec, examples) or Boosting().can(spec, examples)
@@ -61,7 +61,7 @@ class Blend:
 
     def join(self, spec: Spec, examples: Examples, folds: Folds, ask: Ask, parts: Mapping[str, Candidate]) -> Candidate:
         """`fit` from what its parts became on the same examples and folds."""
-        settings = read_settings(spec, self.check(spec)
+        settings = read_settings(spec, self.name, BlendSettings)
         tabular, boosting = parts["tabular"], parts["boosting"]
         room = spec.method.head_mb * 1e6 - size_of(tabular.head) - np.dtype(np.float64).itemsize * len(self.parts)
         if size_of(boosting.head) > room:

@@ -24,7 +24,7 @@ from trunkline.methods.crossfit import cooled_loss
 from trunkline.methods.dense_rows import check_budget, rows_by, texts_of
 from trunkline.methods.learning import FoldSettings, Index, Learning, answered
 from trunkline.methods.linear import PENALTIES
-from trunkline.methods.network import WAIT, unscoped
+from trunkline.methods.network import unscoped
 from trunkline.methods.settings import read_settings
 from trunkline.methods.solve import fit_linear
 from trunkline.methods.table_target import Answers
@@ -122,7 +122,7 @@ class Contrastive(Adapting):
     def held_out(self, spec: Spec, examples: Examples, folds: Folds, ask: Ask) -> HeldOut:
         """All rows at once: the penalty is chosen over all folds."""
         _, learn = self._learn(spec, examples, ask)
-        with turn(learn.folder.with_suffix(".lock"), WAIT):
+        with learn.turn():
             _, scores = _out_of_fold(learn, folds % learn.settings.folds)
             learn.forget()
         yield np.arange(len(examples)), Prediction(apply_link(learn.answers.link, scores))

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Annotated, Any, ClassVar
 
+import msgspec
 import numpy as np
 from msgspec import Meta
 
@@ -19,7 +20,7 @@ from trunkline.heads.linear import LinearHead
 from trunkline.methods.dense_rows import check_budget, refuse_dense, refuse_text, size_of
 from trunkline.methods.linear import Linear
 from trunkline.methods.ngrams import Ngrams
-from trunkline.methods.settings import NoSettings, named, read_settings
+from trunkline.methods.settings import named, read_settings
 from trunkline.methods.table_target import answers_of
 from trunkline.methods.tunable import Searched
 from trunkline.methods.weigh import Weights, weigh
@@ -43,7 +44,7 @@ class Fused:
     parts: ClassVar[tuple[str, ...]] = ("linear", "ngrams")
 
     def check(self, spec: Spec) -> None:
-        read_settings(spec, self.name, NoSettings)
+        read_settings(spec, self.name, FusedSettings)
 
     def can(self, spec: Spec, examples: Examples) -> Refused | None:
         return refuse_text(spec, self.name) or refuse_dense(spec, self.name)
@@ -61,7 +62,7 @@ class Fused:
 
     def join(self, spec: Spec, examples: Examples, folds: Folds, ask: Ask, parts: Mapping[str, Candidate]) -> Candidate:
         """`fit` from what its parts became on the same examples and folds."""
-        settings = read_settings(spec, self.check(spec)
+        settings = read_settings(spec, self.name, FusedSettings)
         linear, ngrams = parts["linear"], parts["ngrams"]
         room = int(spec.method.head_mb * 1e6) - size_of(linear.head)
         if size_of(ngrams.head) > room:

@@ -26,8 +26,8 @@ from trunkline.methods.settings import read_settings
 from trunkline.methods.tunable import HeldOut, Searched
 from trunkline.spec import Range, Ranges, Spec
 from trunkline.terminal import SILENT, Ended, Progress
-from trunkline.training.settings import LOSSES
 from trunkline.training import parallel
+from trunkline.training.settings import LOSSES
 from trunkline.types import Ask, Candidate, Examples, Folds, Head, Ints, Prediction, Refused
 
 Size = Annotated[str, Meta(pattern="^(small|base)$")]
@@ -101,7 +101,7 @@ class Network:
         """Raises as `fit`; no ONNX file is made."""
         settings = read_net_settings(spec, self.settings)
         learn = self.learning(spec, examples, settings, self.material(spec, examples, ask, settings))
-        with turn(learn.folder.with_suffix(".lock"), WAIT):
+        with learn.turn():
             try:
                 for held, values in self._folds(learn, folds):
                     yield held, Prediction(learn.stacked(list(values)))

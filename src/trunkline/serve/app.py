@@ -96,7 +96,7 @@ def build(
         exception_handlers={TrunklineError: problem, HTTPException: http_problem, Exception: problem},
     )
     whole = Envelope(Auth(app, Keys(store) if store else None, problem), server.meter)
-    return whole if traces is None else Traced(whole, traces, app.routes)
+    return whole if traces is None else Traced(whole, traces, [route for route in app.routes if isinstance(route, Route)])
 
 
 class Server:

@@ -76,7 +76,7 @@ def start() -> Traces | None:
         raise MissingExtra("OpenTelemetry", "otel") from error
     if "service.name=" not in os.environ.get("OTEL_RESOURCE_ATTRIBUTES", ""):
         os.environ.setdefault("OTEL_SERVICE_NAME", "trunkline")
-    about = {"service.version": trunkline.__version__, "process.pid": os.getpid()}
+    about: dict[str, Any] = {"service.version": trunkline.__version__, "process.pid": os.getpid()}
     provider = TracerProvider(resource=Resource.create(about), shutdown_on_exit=False)
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     return Traces(provider)
@@ -165,7 +165,7 @@ class Traced:
 
     def __init__(self, app: ASGIApp, traces: Traces, routes: Iterable[Route]) -> None:
         self.app, self._traces = app, traces
-        self._routes = {(route.endpoint, frozenset(route.param_convertors)): route.path for route in routes}
+        self._routes: dict[tuple[Any, frozenset[str]], str] = {(route.endpoint, frozenset(route.param_convertors)): route.path for route in routes}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

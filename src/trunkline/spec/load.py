@@ -14,8 +14,8 @@ import msgspec
 
 from trunkline.errors import SpecError, nearest
 from trunkline.spec.model import Spec
-from trunkline.spec.words import explained
 from trunkline.spec.ranges import check_ranges
+from trunkline.spec.words import explained
 
 
 def load_spec(path: Path) -> Spec:

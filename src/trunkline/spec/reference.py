@@ -75,7 +75,7 @@ def page() -> str:
         parts += ["", f"## {title}", "", "| key | type | default | meaning |", "|---|---|---|---|"]
         parts += [f"| `{key}` | {_cell(kind)} | {_cell(default)} | {_cell(text)} |" for key, kind, default, text in rows]
     parts += ["", "## A query in place of a file", "", "`data.train` and `data.test` may be a table:", "", *_table(Query)]
-    parts += ["", "## A range to search", "", "What `tune.ranges` | {_cell(in_words(hint))} |holds besides lists of choices:", "", *_table(Range)]
+    parts += ["", "## A range to search", "", "What `tune.ranges` holds besides lists of choices:", "", *_table(Range)]
     return "\n".join(parts) + "\n"
 
 
@@ -83,7 +83,7 @@ def _table(struct: type[msgspec.Struct]) -> Iterator[str]:
     yield "| key | type | default | meaning |"
     yield "|---|---|---|---|"
     for key, hint, default, text in keys(struct):
-        yield f"| `{key}` | {_cell(_type(hint))} | {default} | {_cell(text)} |"
+        yield f"| `{key}` | {_cell(in_words(hint))} | {default} | {_cell(text)} |"
 
 
 def write(docs: Path) -> list[Path]:
@@ -114,31 +114,6 @@ def _struct(hint: Any) -> type[msgspec.Struct] | None:
 
 def _description(hint: Any) -> str:
     return next((m.description for m in metas(hint) if m.description), "")
-
-
-def _type(hint: Any) -> str:
-    """A type in plain words, with its bounds."""
-    if get_origin(hint) is Annotated:
-        bare, *_ = get_args(hint)
-        return _type(bare) + "".join(_bounds(m) for m in _meta(hint))
-    if get_origin(hint) in (Union, types.UnionType):
-        return " or ".join(filter(None, (_type(arg) for arg in get_args(hint))))
-    if get_origin(hint) is list:
-        return f"list of {_type(get_args(hint)[0])}"
-    if get_origin(hint) is dict:
-        key, value = (_type(arg) for arg in get_args(hint))
-        return f"table of {key} = {value}"
-    if hint in (Query, Range):
-        return str(hint.__name__).lower()
-    return _NAMES[hint]
-
-
-def _bounds(meta: msgspec.Meta) -> str:
-    signs = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
-    parts = [f"{sign} {bound:g}" for name, sign in signs.items() if (bound := getattr(meta, name)) is not None]
-    if meta.pattern:
-        parts.append(f"`{meta.pattern}`")
-    return f" ({', '.join(parts)})" if parts else ""
 
 
 def _default(info: msgspec.structs.FieldInfo) -> str:

@@ -13,6 +13,7 @@ import msgspec
 from trunkline.errors import SpecError, nearest
 
 _NAMES = {str: "text", float: "number", int: "whole number", bool: "true or false", Any: "any", type(None): ""}
+_OWN_SECTION = ("Query", "Range")  # of the reference page
 _STEP = re.compile(r"\.(?P<name>\w+)|\[(?P<at>\d+)\]|\[\.\.\.\]")
 _CHOICE = re.compile(r"\^\(([^()]+)\)\$")  # a pattern that only lists words
 
@@ -31,7 +32,7 @@ def in_words(hint: Any) -> str:
     if origin is dict:
         return f"table of {in_words(inner[0])} = {in_words(inner[1])}"
     if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
-        return "table" if hint.__name__ != "Query" else "query"
+        return hint.__name__.lower() if hint.__name__ in _OWN_SECTION else "table"
     return _NAMES[hint]
 
 
