@@ -48,6 +48,11 @@ class TrunklineError(Exception):
             lines.append(f"  try: {self.hint}")
         return "\n".join(lines)
 
+    @property
+    def line(self) -> str:
+        """What and where, in one line, without a remedy."""
+        return ": ".join(part for part in (self.what, self.where, self.found) if part)
+
     def as_dict(self) -> dict[str, str]:
         """The same parts as JSON-ready strings; empty parts are left out."""
         parts = {

@@ -66,6 +66,15 @@ def test_pictures_have_settings_of_their_own() -> None:
         check_settings(spec_of("classify", TEXT, name="finetune", settings={"side": 64}))
 
 
+def test_a_start_that_was_moved_away_is_missed_before_pictures_are_read(tmp_path: Path) -> None:
+    settings = {"start": str(tmp_path / "away")}
+    with pytest.raises(SpecError, match="no start is here") as caught:
+        check_settings(spec_of("classify", {"p": "image"}, name="cnn", settings=settings))
+    assert (caught.value.found, caught.value.hint) == (str(tmp_path / "away"), "trunkline pretrain")
+    with pytest.raises(SpecError, match="only pictures have a start"):
+        check_settings(spec_of("classify", {"s": "audio"}, name="cnn", settings=settings))
+
+
 def test_settings_are_judged_before_rows_are_read(tmp_path: Path) -> None:
     """There are no rows at all: only the settings can be complained about."""
     (tmp_path / "product.toml").write_text(

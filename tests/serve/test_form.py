@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -9,9 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from starlette.requests import Request
+from tests.serve.live import live
+from tests.serve.parts import make_product
 
 from trunkline.errors import RequestError
+from trunkline.serve.app import build
 from trunkline.serve.form import Form, wanted
+from trunkline.serve.live import LiveCatalog
 from trunkline.serve.wire import PredictRequest, TooLargeError, WrongRequestError
 
 URL = "http://127.0.0.1/v1/products/photos/predict"
@@ -111,3 +117,16 @@ def test_other_bodies_are_no_forms() -> None:
     for media in (b"application/json", b"", b"multipart/mixed; boundary=x"):
         assert not wanted(Request({"type": "http", "headers": [(b"content-type", media)]}))
     assert issubclass(WrongRequestError, RequestError)
+
+
+def test_a_wrong_part_is_answered_while_its_contents_are_still_to_come(tmp_path: Path) -> None:
+    make_product(tmp_path, "support")
+    part = b'--x\r\nContent-Disposition: form-data; name="txet"; filename="a"\r\n\r\n' + b"y" * 1_000
+    with live(build(LiveCatalog(tmp_path))) as address:
+        host, port = address.split(":")
+        with socket.create_connection((host, int(port)), timeout=60) as line:
+            line.sendall(
+                b"POST /v1/products/support/predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 9000000\r\n"
+                b"Content-Type: multipart/form-data; boundary=x\r\n\r\n" + part
+            )
+            assert line.recv(64).startswith(b"HTTP/1.1 422 ")

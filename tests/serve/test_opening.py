@@ -80,6 +80,12 @@ def test_one_that_cant_serve_leaves_the_others(tmp_path: Path) -> None:
     assert "no bundle yet" in why["empty"]
 
 
+def test_a_trunk_s_folder_that_was_moved_is_asked_for_not_pulled(tmp_path: Path) -> None:
+    make_product(tmp_path, "one", trunks=[replace(CARD, id=f"folder:{tmp_path / 'bert'}")])
+    error = open_catalog(tmp_path).refused["one"]
+    assert (error.found, error.hint) == (f"the trunk's folder is not there: {tmp_path / 'bert'}", "bring the folder back to its place")
+
+
 def test_trunks_that_are_away_or_break(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_product(tmp_path, "one")
     monkeypatch.setattr(ToyTrunk, "available", lambda self: Refused("missing", "weights are not here"))

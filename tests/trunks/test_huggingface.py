@@ -140,7 +140,11 @@ def test_a_path_that_leaves_the_folder(folder: Path) -> None:
 
 
 def test_a_folder_that_is_not_there() -> None:
-    assert isinstance(find("folder:/nowhere/at/all").available(), Refused)
+    refused = find("folder:/nowhere/at/all").available()
+    assert refused == Refused("missing", "the trunk's folder is not there: /nowhere/at/all")
+    with pytest.raises(TrunkError) as caught:
+        find("folder:/nowhere/at/all").load()
+    assert "bring the folder back" in caught.value.hint
 
 
 def test_its_own_onnx_graph_is_used(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ from trunkline.inputs.audio import Sound
 from trunkline.inputs.image import Picture
 from trunkline.inputs.mels import log_mels
 from trunkline.methods.learning import Index, Material
-from trunkline.methods.network import RANGES, NetSettings, Network
+from trunkline.methods.network import RANGES, NetSettings, Network, read_net_settings
 from trunkline.spec import Range, Ranges, Spec
 from trunkline.training import parallel
 from trunkline.training.settings import Above, Count, Share
@@ -57,6 +57,13 @@ class Cnn(Network):
     settings: ClassVar[type[NetSettings]] = CnnSettings
     ranges: ClassVar[Ranges] = {**RANGES, "rate": Range(1e-3, 1e-2, log=True), "augment": ["none", "light", "strong"]}
 
+    def check(self, spec: Spec) -> None:
+        super().check(spec)
+        settings = read_net_settings(spec, self.settings)
+        if settings.start and "image" not in spec.inputs.values():
+            raise SpecError("only pictures have a start", where="method.settings.start", found=settings.start)
+        _origin(settings)
+
     def reads(self, spec: Spec) -> str:
         kinds = list(spec.inputs.values())
         if len(kinds) == 1 and kinds[0] in KINDS:
@@ -69,16 +76,13 @@ class Cnn(Network):
         values = [row[column] for row in examples.inputs]
         if kind == "image":
             return _picture_cnn(column, values, settings)
-        if settings.start:
-            raise SpecError("only pictures have a start", where="method.settings.start", found=settings.start)
         return _sounds(column, values, settings)
 
 
 def _picture_cnn(column: str, values: Sequence[Picture], settings: CnnSettings) -> Material:
-    from trunkline.pretraining.pictures import begin, read_start
+    from trunkline.pretraining.pictures import begin
 
-    folder = Path(settings.start)
-    origin = read_start(folder, settings.size, settings.activation or "relu").sha256 if settings.start else ""
+    folder, origin = Path(settings.start), _origin(settings)
 
     def build(outputs: int) -> Any:
         from trunkline.networks.cnn import ImageCnn
@@ -89,6 +93,13 @@ def _picture_cnn(column: str, values: Sequence[Picture], settings: CnnSettings) 
         return cnn
 
     return replace(pictures(column, values, settings, build), origin=origin)
+
+
+def _origin(settings: CnnSettings) -> str:
+    """Digest of the body that the network starts from, "" from scratch. Raises SpecError where its folder is away."""
+    from trunkline.pretraining.pictures import read_start
+
+    return read_start(Path(settings.start), settings.size, settings.activation or "relu").sha256 if settings.start else ""
 
 
 def pictures(column: str, values: Sequence[Picture], settings: PictureSettings, build: Callable[[int], Any]) -> Material:

@@ -25,6 +25,7 @@ from trunkline.serve.rollout import Route
 from trunkline.shelf import Shelf
 from trunkline.trunks import find
 from trunkline.trunks.cache import settings_folder
+from trunkline.trunks.hub_files import BACK
 from trunkline.types import Engine, EngineCard, Refused, Trunk
 
 LOADED_AT_START = 50  # products; about as long as a trunk takes to load
@@ -281,11 +282,8 @@ def _available(name: str) -> Trunk:
     trunk = find(name)
     lacking = trunk.available()
     if isinstance(lacking, Refused):
-        raise BundleError(
-            f"the trunk {name!r} is not on this machine",
-            found=lacking.message,
-            hint=f"trunkline trunks pull {name}",
-        )
+        hint = BACK if name.startswith("folder:") else f"trunkline trunks pull {name}"
+        raise BundleError(f"the trunk {name!r} is not on this machine", found=lacking.message, hint=hint)
     return trunk
 
 

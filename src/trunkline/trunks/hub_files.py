@@ -50,6 +50,9 @@ class Described:
         return self.folder / self.model / name
 
 
+BACK = "bring the folder back to its place"  # a bundle names it, and pins what is in it
+
+
 def locate(name: str) -> Path:
     """The folder of "folder:<path>", or of "hf:<id>" or "hf:<id>@<revision>" through huggingface_hub,
     which honours HF_HOME, HF_ENDPOINT, HF_TOKEN and HF_HUB_OFFLINE. Raises TrunkError, MissingExtra."""
@@ -57,7 +60,7 @@ def locate(name: str) -> Path:
     if kind == "folder":
         folder = Path(rest).expanduser()
         if not folder.is_dir():
-            raise TrunkError("the trunk's folder is not there", where=str(folder))
+            raise TrunkError("the trunk's folder is not there", where=str(folder), hint=f"{BACK}, or name another trunk in [trunks] and train again")
         return folder
     try:
         from huggingface_hub import snapshot_download

@@ -49,7 +49,7 @@ class MediaTrunk:
         try:
             self.card  # noqa: B018 - reading it is the question
         except TrunklineError as error:
-            return Refused("missing", str(error))
+            return Refused("missing", error.line)
         return None
 
     @cached_property

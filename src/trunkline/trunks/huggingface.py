@@ -43,7 +43,7 @@ class HuggingFaceTrunk:
         try:
             self.card  # noqa: B018 - reading it is the question
         except TrunklineError as error:
-            return Refused("missing", str(error))
+            return Refused("missing", error.line)
         return None
 
     @cached_property
