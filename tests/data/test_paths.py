@@ -9,6 +9,7 @@ from trunkline.data.read import open_path
 from trunkline.errors import DataError
 from trunkline.inputs.blob import DataFile
 from trunkline.inputs.image import Image
+from trunkline.inputs.text import Text
 from trunkline.types import Refused
 
 
@@ -47,6 +48,15 @@ def test_a_file_that_is_none_of_the_folders_kind_is_named_with_what_it_holds(tmp
     assert "name it 2.jpg" in told["a/2.txt"]
     assert "holds text; wanted .bmp | .gif | .jpeg" in told["a/3.txt"]
     assert "holds a PDF" in told["b/4.pdf"]
+
+
+def test_a_picture_among_texts_is_named_too(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "1.jpg").write_bytes(b"\xff\xd8\xff\xe0")
+    (row,) = rows_of(open_path(tmp_path), {"text": "text"})
+    refused = Text().read(row["text"])
+    assert isinstance(refused, Refused)
+    assert refused.message == "1.jpg can't be read as a text: it holds a JPEG image; wanted .txt, so move it out of the class folders"
 
 
 def test_a_folder_s_texts_are_none_of_a_picture_s_concern(tmp_path: Path) -> None:

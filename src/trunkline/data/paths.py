@@ -12,6 +12,7 @@ from trunkline.files import safe_below
 from trunkline.inputs.blob import DataFile
 from trunkline.inputs.file_kinds import SUFFIXES
 from trunkline.inputs.magic import looks
+from trunkline.inputs.text import Text
 from trunkline.types import Row, Source
 
 _LONGEST = 1_000  # signs of a path; base64 of a picture is longer, and has no point
@@ -25,15 +26,16 @@ def rows_of(source: Source, kinds: Mapping[str, str]) -> Iterator[Row]:
 
     kinds: column -> kind. Raises DataError for a path that leaves the folder of the source's file.
     """
+    if isinstance(source, FolderSource):
+        wanted = [column for column, kind in kinds.items() if column == kind and kind in (*SUFFIXES.values(), Text.name)]
+        for found in source.rows():
+            lacking = [name for name in wanted if name not in found]
+            yield {**found, **{name: _other(source.path / found["file"], name) for name in lacking}}
+        return
     columns = [column for column, kind in kinds.items() if kind in SUFFIXES.values()]
     file = getattr(source, "path", None)
     if not columns or not isinstance(file, Path):
         yield from source.rows()
-        return
-    if isinstance(source, FolderSource):
-        for found in source.rows():
-            lacking = [name for name in columns if name == kinds[name] and name not in found]  # a folder's columns are its kinds
-            yield {**found, **{name: _other(file / found["file"], name) for name in lacking}}
         return
     for number, row in enumerate(source.rows(), 1):
         yield {**row, **{name: _cell(row[name], file, f"row {number}") for name in columns if name in row}}
@@ -47,7 +49,7 @@ def _other(file: Path, kind: str) -> DataFile:
     except OSError as error:
         return DataFile(file, str(error.strerror))
     found = looks(head)
-    ends = " | ".join(sorted(suffix for suffix, named in SUFFIXES.items() if named == kind))
+    ends = " | ".join(sorted(suffix for suffix, named in SUFFIXES.items() if named == kind)) or ".txt"
     if found and found.kind == kind:
         return DataFile(file, f"it holds {found.name}, which its name doesn't say; name it {file.stem}{found.suffix}")
     holds = found.name if found else "text" if head.isascii() or _is_text(head) else "bytes of no known kind"
