@@ -89,7 +89,8 @@ class Mlp:
         for fold in np.unique(folds):
             net, held = todo.learn(np.flatnonzero(folds != fold)), np.flatnonzero(folds == fold)
             check_budget(_head(spec, todo.rows, todo.answers, net, todo.spread), spec, self.name)
-            yield held, Prediction(apply_link(todo.answers.link, net.scores(todo.x[held])))
+            scores = net.scores(todo.x[held]).astype(np.float64)
+            yield held, Prediction(apply_link(todo.answers.link, scores))
 
 
 @dataclass(frozen=True)
