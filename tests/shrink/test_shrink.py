@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,15 @@ pytest.importorskip("accelerate", reason="accelerate is not installed")
 
 from tests.berts import bert_folder
 from tests.methods.texts import examples, spec_of
+from tests.networks import linear
 from tests.products import text_product, texts, write_rows
 
 from trunkline.cli import main
+from trunkline.engines.own import OwnNetwork
 from trunkline.errors import DataError, TrainError
 from trunkline.product import Product
 from trunkline.shrink import measure, run
+from trunkline.shrink.forms import Made
 from trunkline.shrink.job import calibrating
 from trunkline.shrink.measure import Costs, Loss, costs, loss
 from trunkline.shrink.run import Tried
@@ -133,9 +137,15 @@ def test_a_form_that_can_not_be_made_keeps_no_other_from_being_tried(tmp_path: P
     def broken(job: Any) -> Any:
         raise TrainError("the network has an operator that can't be converted", found="com.microsoft:Odd")
 
+    def unreadable(job: Any) -> Any:
+        (tmp_path / "odd.onnx").write_bytes(linear(tmp_path / "m.onnx", np.ones((3, 2)), [0, 0]).read_bytes())
+        return Made(replace(job.whole, networks={"own:net": OwnNetwork(tmp_path / "odd.onnx")}))
+
     monkeypatch.setitem(run.FORMS, "bf16", broken)
-    found = product.shrink(loss=5, only=["bf16", "int8"])
+    monkeypatch.setitem(run.FORMS, "head", unreadable)
+    found = product.shrink(loss=5, only=["bf16", "head", "int8"])
     assert "com.microsoft:Odd" in found.tried[0].why
+    assert "don't fit" in found.tried[1].why
     assert found.chosen == "int8"
 
 

@@ -104,18 +104,19 @@ def _seen(job: Job) -> str:
 
 
 def _tried(job: Job, name: str) -> Tried:
+    """One that can't be made, loaded or asked doesn't keep the others from being tried."""
     began = time.perf_counter()
     try:
         made: Made | Refused = FORMS[name](job)
-    except TrunklineError as error:  # one that can't be made doesn't keep the others from being tried
+        seconds = time.perf_counter() - began
+        if not isinstance(made, Refused):
+            found = Tried(name, seconds, "", made.stand.size_bytes, _loss(job, made.stand, job.held), _costs(job, made.stand), made)
+            job.progress.station("shrink", f"{name}: {told_of(found)}")
+            return found
+    except TrunklineError as error:
         made = Refused("failed", "; ".join(filter(None, [error.what, error.found])))
-    seconds = time.perf_counter() - began
-    if isinstance(made, Refused):
-        job.progress.station("shrink", f"{name}: {made.message}")
-        return Tried(name, seconds, made.message)
-    found = Tried(name, seconds, "", made.stand.size_bytes, _loss(job, made.stand, job.held), _costs(job, made.stand), made)
-    job.progress.station("shrink", f"{name}: {told_of(found)}")
-    return found
+    job.progress.station("shrink", f"{name}: {made.message}")
+    return Tried(name, time.perf_counter() - began, made.message)
 
 
 def told_of(tried: Tried) -> str:
