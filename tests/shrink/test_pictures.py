@@ -109,3 +109,5 @@ def test_a_product_of_pictures_is_pruned(tmp_path: Path, monkeypatch: pytest.Mon
     assert np.isfinite(pruned.loss.points.value)
     assert found.bundle is not None
     assert found.bundle.manifest.method == "cnn"
+    smaller = product.shrink(loss=40, only=["pruned", "int8"])
+    assert (smaller.version, smaller.tried[0].why if found.chosen == "pruned" else "") == ("v2", "")

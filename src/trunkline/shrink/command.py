@@ -80,12 +80,12 @@ def outcome_text(found: Outcome, limit: float, folder: Path) -> str:
         first = measured[0]
         assert first.loss is not None
         assert first.costs is not None
-        rows = [[f"{found.version} as it is", _told(first.loss.before), "", _megabytes(found.size_before), _told(first.costs.before), ""]]
+        rows = [[f"{found.version} as it is", _metric(first.loss, first.loss.before), "", _megabytes(found.size_before), _told(first.costs.before), ""]]
         for each in measured:
             assert each.loss is not None
             assert each.costs is not None
             rows.append([
-                each.name, _told(each.loss.after), _told(each.loss.points), _megabytes(each.size_bytes), _told(each.costs.after),
+                each.name, _metric(each.loss, each.loss.after), _told(each.loss.points), _megabytes(each.size_bytes), _told(each.costs.after),
                 _told(each.costs.times),
             ])  # fmt: skip
         lines.append(table(["form", f"on {found.rows} held-out rows", "lost", "size", "ms a call", "times faster"], rows))
@@ -101,6 +101,11 @@ def _ending(found: Outcome, limit: float, folder: Path) -> list[str]:
     if found.bundle is None:
         return [f"nothing was put on the shelf: {said}, over {limit:g}"]
     return [said, f"{found.bundle.version} is on the shelf; next: trunkline deploy {folder} {found.bundle.version}"]
+
+
+def _metric(loss: Loss, estimate: Estimate) -> str:
+    value, low, high = (100 * end if loss.unit == "%" else end for end in (estimate.value, estimate.low, estimate.high))
+    return f"{value:.4g}{' %' if loss.unit == '%' else ''} ({low:.4g} to {high:.4g})"
 
 
 def _told(estimate: Estimate) -> str:

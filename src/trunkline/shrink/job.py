@@ -71,8 +71,7 @@ class Job:
         method = METHODS.get(self.method)
         if not issubclass(method, Network) or self.held_none:
             return SHARE
-        named = self.spec.method.settings if self.spec.method.name == self.method else {}
-        return float(named.get("validation", method.settings().validation))
+        return float(self.spec.method.settings.get("validation", method.settings().validation))
 
     @property
     def held_none(self) -> bool:

@@ -58,6 +58,7 @@ class Loss:
     before: Estimate
     after: Estimate
     points: Estimate
+    unit: str = ""  # of the metric: "%" = a share
 
 
 def loss(spec: Spec, task: Task, rows: Examples, before: Prediction, after: Prediction) -> Loss:
@@ -70,7 +71,7 @@ def loss(spec: Spec, task: Task, rows: Examples, before: Prediction, after: Pred
     ends = [scale * end for end in (found.value, found.low, found.high)]
     if not metric.higher_is_better:
         ends = [-ends[0], -ends[2], -ends[1]]
-    return Loss(was, now, Estimate(ends[0], ends[1], ends[2], found.n))
+    return Loss(was, now, Estimate(ends[0], ends[1], ends[2], found.n), metric.unit)
 
 
 def costs(before: Callable[[Sequence[Any]], object], after: Callable[[Sequence[Any]], object], rows: Sequence[Any]) -> Costs:
