@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 import click
 
 from trunkline import __version__
+from trunkline.encoding_command import command as encoding
 from trunkline.engines.batching import ROWS, ROWS_VARIABLE, TOKENS, TOKENS_VARIABLE
 from trunkline.engines.threads import THREADS_VARIABLE
 from trunkline.errors import DataError, GateFailed, TrunklineError, UsageError
@@ -472,3 +473,4 @@ main.add_command(queue(_emit, as_json))
 main.add_command(why(as_json, _rows, _emit))
 main.add_command(shrinking(_emit, as_json, _product))
 main.add_command(tuning(_emit, as_json))
+main.add_command(encoding(_emit, as_json))

@@ -58,6 +58,10 @@ class Desk:
                 raise SpecError("this trunk reads another kind", where=f"trunks.{kind}", found=f"{card.id}, which reads {card.kind}", wanted=f"a trunk that reads {kind}")
         return [card for card, _ in found]
 
+    def width(self, engine: str) -> int:
+        """Numbers in a vector of the trunk that calls name so. Raises TrunkError for an unknown one."""
+        return self._trunks[engine].card.dim
+
     def max_tokens(self, spec: Spec) -> int:
         """What the product's trunk reads of a text; 512 where it has none."""
         limits = (card.max_tokens for card in self.cards(spec) if card.kind == "text" and card.max_tokens)

@@ -7,6 +7,8 @@ write one folder, and Ctrl-C leaves it readable. A row comes back bit-equal to w
 from __future__ import annotations
 
 import hashlib
+import os
+import re
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -26,6 +28,7 @@ from trunkline.trunks.cache import cache_folder, settings_folder
 from trunkline.types import Ask, Call, Engine, EngineCard, Trunk, Value
 
 MAX_BYTES = 2_000_000_000
+SIZE_VARIABLE = "TRUNKLINE_CACHE_GB"
 _SHOWN_ROWS = 256  # rows between two looks of the progress bar
 _WRITE_ROWS = 2048  # computed rows are kept from here on, so that an interruption costs little
 
@@ -50,9 +53,9 @@ class Features:
     Only the form `pooled` is kept. writes: or is it only read? Constructing it opens nothing. Thread-safe.
     """
 
-    def __init__(self, folder: Path | None = None, max_bytes: int = MAX_BYTES, writes: bool = True) -> None:
+    def __init__(self, folder: Path | None = None, max_bytes: int | None = None, writes: bool = True) -> None:
         self.folder = folder or cache_folder() / "features"
-        self.max_bytes, self.writes = max_bytes, writes
+        self.max_bytes, self.writes = _limit() if max_bytes is None else max_bytes, writes
         self.counts = Counts()
         self._spaces: dict[str, Segments] = {}
         self._loaded: dict[str, Engine] = {}
@@ -142,6 +145,12 @@ class Features:
                 folder = self.folder / f"{card.id.replace('/', '_').replace(':', '_')[:40]}-{name}"
                 self._spaces[name] = Segments(folder, card.dim, self.max_bytes)
             return self._spaces[name]
+
+
+def _limit() -> int:
+    """TRUNKLINE_CACHE_GB, else MAX_BYTES."""
+    asked = os.environ.get(SIZE_VARIABLE, "")
+    return int(float(asked) * 1e9) if re.fullmatch(r"[0-9]{1,6}(\.[0-9]+)?", asked) else MAX_BYTES
 
 
 def _kept(call: Call) -> bool:

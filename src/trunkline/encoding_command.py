@@ -1,0 +1,51 @@
+"""`trunkline encode`: features of a large table, ahead of trainings."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+Command = Callable[..., None]
+
+
+class _Part(click.ParamType):
+    name = "K/N"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        if isinstance(value, tuple):
+            return value
+        found = re.fullmatch(r"([0-9]{1,4})/([0-9]{1,4})", str(value))
+        if found is None or not 1 <= int(found[1]) <= int(found[2]):
+            self.fail(f"{value!r} is no part; the second of three is 2/3", param, ctx)
+        return int(found[1]), int(found[2])
+
+
+def command(emit: Callable[[bool, dict[str, Any], str], None], as_json: Callable[[Command], Command]) -> click.Command:
+    @click.command()
+    @click.argument("folder", type=click.Path(path_type=Path))
+    @click.option("--data", type=click.Path(path_type=Path), help="A table of the product's columns; default: its own rows.")
+    @click.option("--processes", default=1, show_default=True, type=click.IntRange(1, 64), help="Processes that share the rows out.")
+    @click.option("--part", type=_Part(), help="Only every N-th block from the K-th, for several machines with one cache.")
+    @as_json
+    def encode(folder: Path, data: Path | None, processes: int, part: tuple[int, int] | None, json_: bool) -> None:
+        """Put the features of a product's rows into the cache; what is there is not computed again."""
+        from trunkline.encoding import encode as run
+        from trunkline.encoding import encode_by
+        from trunkline.product import Product
+        from trunkline.terminal import Terminal
+
+        if processes > 1:
+            if part is not None:
+                raise click.UsageError("give either --processes or --part")
+            found = encode_by(processes, [str(folder), *(["--data", str(data)] if data else [])])
+        else:
+            product = Product(folder)
+            found = run(product.spec, folder, product.desk, data, part or (1, 1), Terminal())
+        emit(json_, asdict(found), f"{found.rows:,} rows: {found.new:,} cells encoded, {found.known:,} known; {found.refused:,} rows refused")
+
+    return encode
