@@ -89,7 +89,7 @@ def test_by_processes_and_what_they_say(product: Product, tmp_path: Path, monkey
 
 
 def test_more_than_the_cache_holds_is_refused(product: Product, tmp_path: Path) -> None:
-    desk = Desk(Features(max_bytes=100_000))
+    desk = Desk(Features(max_bytes=1_000))
     with pytest.raises(DataError, match="the cache doesn't hold") as error:
         run(product, tmp_path / "rows.csv", desk=desk)
     assert "TRUNKLINE_CACHE_GB" in error.value.hint
