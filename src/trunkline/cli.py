@@ -276,6 +276,8 @@ def _rows(folder: Path, text: str | None, file: Path | None) -> Iterable[Mapping
 @click.option("--threads", type=click.IntRange(1, 64), help="Cores that each process computes on; default: measured.")
 @click.option("--batch-rows", type=click.IntRange(*ROWS), help="Rows in a batch, at most; default: measured.")
 @click.option("--batch-tokens", type=click.IntRange(*TOKENS), help="Tokens in a batch, at most; default: measured.")
+@click.option("--on", "on", type=click.Choice(["ray"]), help="Compute on replicas of a Ray cluster: $RAY_ADDRESS, else one made here.")
+@click.option("--replicas", metavar="N-M", default="1-4", help="Of each trunk, at least and at most (with --on); default: 1-4.")
 @click.option("--traces", metavar="URL", help="Collector of OpenTelemetry traces, OTLP over HTTP; default: OTEL_* variables'.")
 @as_json
 def serve(
@@ -290,6 +292,8 @@ def serve(
     threads: int | None,
     batch_rows: int | None,
     batch_tokens: int | None,
+    on: str | None,
+    replicas: str,
     traces: str | None,
     json_: bool,
 ) -> None:
@@ -298,7 +302,12 @@ def serve(
 
     given = {THREADS_VARIABLE: threads, ROWS_VARIABLE: batch_rows, TOKENS_VARIABLE: batch_tokens}
     fixed = {name: number for name, number in given.items() if number is not None}
-    run(folder, host, port, workers, certificate, key, store, registry, as_json=json_, fixed=fixed, traces=traces)
+    cluster = None
+    if on is not None:
+        from trunkline.serve.on_ray.cluster import RayCluster
+
+        cluster = RayCluster(folder, replicas, threads)
+    run(folder, host, port, workers, certificate, key, store, registry, json_, fixed, traces, cluster)
 
 
 @main.command()

@@ -16,9 +16,7 @@ from time import monotonic, perf_counter
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakKeyDictionary
 
-import numpy as np
 import orjson
-from numpy.typing import NDArray
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
@@ -35,6 +33,7 @@ from trunkline.serve.answer import TOP_SCORES, answering
 from trunkline.serve.auth import Auth, Keys
 from trunkline.serve.caller import ANYBODY, Caller
 from trunkline.serve.catalog import Catalog, Served
+from trunkline.serve.computing import Compute, Here, Vectors, Waiting
 from trunkline.serve.examples import Cost, measure, no_engine
 from trunkline.serve.idempotency import Idempotency
 from trunkline.serve.leaving import while_here
@@ -42,7 +41,6 @@ from trunkline.serve.limits import Admission, Limits
 from trunkline.serve.live import LiveCatalog
 from trunkline.serve.live import routes as rollouts
 from trunkline.serve.log import Envelope, request_id
-from trunkline.serve.matrix import answering_matrix
 from trunkline.serve.openapi import openapi
 from trunkline.serve.opening import Snapshot
 from trunkline.serve.problems import http_problem, json_bytes, problem
@@ -51,7 +49,6 @@ from trunkline.serve.rollout import Route as ProductRoute
 from trunkline.serve.schedule import Scheduler, Spent, Ticket
 from trunkline.serve.traces import Traced, Traces
 from trunkline.serve.tuning import settings_of
-from trunkline.types import Call, End, Steps
 
 if TYPE_CHECKING:
     from trunkline.store.database import Store
@@ -66,14 +63,19 @@ _LOCKED = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancest
 
 
 def build(
-    live: LiveCatalog, limits: Limits | None = None, store: Store | None = None, traces: Traces | None = None
+    live: LiveCatalog,
+    limits: Limits | None = None,
+    store: Store | None = None,
+    traces: Traces | None = None,
+    away: Callable[[Compute], Compute] | None = None,
 ) -> ASGIApp:
-    """The ASGI application that answers with what is live; `store` holds keys and repeated calls, if there is one."""
+    """The ASGI application that answers with what is live; `store` holds keys and repeated calls, if there is one.
+    away: makes of what computes here what computes elsewhere."""
     from trunkline.serve import embeddings, oip  # they stand on this module
     from trunkline.serve.jobs.routes import Jobs
     from trunkline.serve.why_route import why_route
 
-    server = Server(live, limits or Limits(), store, traces)
+    server = Server(live, limits or Limits(), store, traces, away)
     jobs = Jobs(server, store)
     app = Starlette(
         lifespan=jobs.running,
@@ -103,7 +105,12 @@ class Server:
     """The handlers; they share what is live, limits and the compute pool."""
 
     def __init__(
-        self, live: LiveCatalog, limits: Limits, store: Store | None = None, traces: Traces | None = None
+        self,
+        live: LiveCatalog,
+        limits: Limits,
+        store: Store | None = None,
+        traces: Traces | None = None,
+        away: Callable[[Compute], Compute] | None = None,
     ) -> None:
         self.live, self.limits, self._traces = live, limits, traces
         self.admission = Admission(limits)
@@ -114,6 +121,8 @@ class Server:
         )
         now = live.snapshot()
         self.scheduler = Scheduler(now.engines, now.key, executed=self.meter.executed, traces=traces)
+        here = Here(self.scheduler)
+        self.compute: Compute = here if away is None else away(here)
         self.comparisons = Comparisons(busy=lambda: self.admission.total > limits.waiting // 4)
         self.idempotency = Idempotency(store, limits.seconds + _SLACK_SECONDS) if store else None
         self._costs: WeakKeyDictionary[Served, Cost] = WeakKeyDictionary()
@@ -147,7 +156,9 @@ class Server:
     async def openapi(self, request: Request) -> Response:
         now, made = self.catalog, self._openapi
         if made is None or made[0] is not now:
-            made = self._openapi = (now, await aside(lambda: orjson.dumps(openapi(now, self.limits))))
+            compute = Waiting(self.compute)
+            document = await asyncio.to_thread(lambda: orjson.dumps(openapi(now, self.limits, compute)))
+            made = self._openapi = (now, document)
         return Response(made[1], media_type=_JSON)
 
     async def products(self, request: Request) -> Response:
@@ -188,8 +199,7 @@ class Server:
             raise
 
         async def again(other: Served, rows: list[Any]) -> list[dict[str, Any]]:
-            steps = answering(other, rows, top)
-            return (await self.run(steps, request, other.name, other.bundle.spec.serve.reuse))[0]
+            return (await self.run_answered(other, rows, request, top))[0]
 
         seconds = perf_counter() - began
         self.comparisons.after(route, served, rows, answers, seconds, request.state.request_id, again)
@@ -210,12 +220,17 @@ class Server:
     ) -> tuple[list[dict[str, Any]], Spent]:
         """One answer a row, in order, and where the time went. Raises RequestError."""
         _note_served(request, served)
-        steps = answering(served, rows, top)
         size = getattr(request.state, "size", math.inf)
         if (await self._cost(served)).of(len(rows), size) <= INLINE_SECONDS:
             with self._program(served.name):
-                return one(steps, no_engine), Spent()
-        return await self.run(steps, request, served.name, served.bundle.spec.serve.reuse)
+                return one(answering(served, rows, top), no_engine), Spent()
+        return await self.run_answered(served, rows, request, top)
+
+    async def _answered(
+        self, served: Served, rows: list[Any], request: Request, top: int | None
+    ) -> tuple[list[dict[str, Any]], Spent]:
+        compute = partial(self.compute.rows, served, rows, top)
+        return await self._run(compute, request, served.name, served.bundle.spec.serve.reuse)
 
     async def _cost(self, served: Served) -> Cost:
         """Measured on first use, in the pool: a bundle that nobody asked yet is verified and replayed by it."""
@@ -224,20 +239,24 @@ class Server:
             cost = self._costs[served] = await aside(lambda: measure(served))
         return cost
 
-    async def embed(self, engine: str, texts: list[str], request: Request) -> NDArray[np.float32]:
-        """float32 (n, dim): the pooled vectors of texts. Raises RequestError."""
-        vectors, _ = await self.run(_pooled(engine, texts), request, engine)
+    async def embed(self, engine: str, texts: list[str], request: Request) -> Vectors:
+        """The pooled vectors of texts, and how many tokens they have. Raises RequestError."""
+        vectors, _ = await self.run(partial(self.compute.vectors, engine, texts), request, engine)
         return vectors
 
     async def run(
-        self, steps: Steps[End], request: Request, product: str, reuse: bool = True
-    ) -> tuple[End, Spent]:
+        self,
+        compute: Callable[[Ticket], Awaitable[tuple[T, Spent]]],
+        request: Request,
+        product: str,
+        reuse: bool = True,
+    ) -> tuple[T, Spent]:
         """What a program ends in, by the queues of the engines that it asks. Raises RequestError."""
         caller = caller_of(request)
         with self.admission.place(caller.organisation), self._program(product) as span:
             deadline = self.limits.deadline(request.headers.get("x-timeout-ms"), monotonic())
             ticket = Ticket(caller.organisation, caller.name, product, deadline, reuse, span)
-            end, spent = await self.scheduler.run(steps, ticket)
+            end, spent = await compute(ticket)
         _note_spent(request, spent)
         return end, spent
 
@@ -254,8 +273,8 @@ class Server:
         _note(request, parsed.request_id, rows=1)
         now = self.catalog
         chosen = {name: route.choose(parsed.user, request.state.request_id) for name, route in now.routes.items()}
-        steps = answering_matrix(replace(now, products=chosen), parsed.row, parsed.products, top)
-        return _json(*await self.run(steps, request, "*"))
+        catalog = replace(now, products=chosen)
+        return _json(*await self.run(partial(self.compute.matrix, catalog, parsed.row, parsed.products, top), request, "*"))
 
     def served(self, request: Request) -> Served:
         """The live version of the product that the path names. Raises RequestError."""

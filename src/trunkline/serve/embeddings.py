@@ -82,8 +82,7 @@ class Embeddings:
         texts = _texts(asked.input, self.server.limits.rows)
         _same_size(asked.dimensions, engine)
         request.state.rows = len(texts)
-        vectors = await self.server.embed(name, texts, request)
-        tokens = sum(engine.cost(text) for text in texts)
+        vectors, tokens = await self.server.embed(name, texts, request)
         reply = partial(_reply, asked, vectors, tokens)
         return reply() if len(texts) <= _FEW_TEXTS else await aside(reply)
 

@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
@@ -55,15 +55,21 @@ class LiveCatalog:
     """The products at or below a folder. Reading a snapshot needs no lock; changes come one at a time.
 
     budget_bytes: of all engines in memory together. registry: what says which versions serve, instead of the
-    folder; it is the caller's to close.
+    folder; it is the caller's to close. here: see `Loader`.
 
     Raises BundleError if there is no product at all, StoreError.
     """
 
-    def __init__(self, root: Path, budget_bytes: int = sys.maxsize, registry: Registry | None = None) -> None:
+    def __init__(
+        self,
+        root: Path,
+        budget_bytes: int = sys.maxsize,
+        registry: Registry | None = None,
+        here: Callable[[str], bool] = lambda trunk: True,
+    ) -> None:
         self.root = Path(root)
         self.places = Places(registry)
-        self._loader = Loader(budget_bytes, self.places)
+        self._loader = Loader(budget_bytes, self.places, here)
         self._changing = threading.RLock()
         self._snapshot = self._loader.open(self.root)
         self._described: dict[str, tuple[str, orjson.Fragment]] = {}  # product -> (digest of all files, JSON)

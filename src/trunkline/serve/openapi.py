@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import trunkline
-from trunkline.program import one
-from trunkline.serve.answer import predict
+from trunkline.serve.answer import TOP_SCORES
 from trunkline.serve.catalog import Catalog, Served
+from trunkline.serve.computing import Waiting
 from trunkline.serve.describe import input_schema
 from trunkline.serve.examples import example_row
 from trunkline.serve.form import MEDIA
 from trunkline.serve.limits import Limits
-from trunkline.serve.matrix import answering_matrix
 from trunkline.serve.openapi_jobs import job_paths
 from trunkline.serve.openapi_parts import (
     ALWAYS,
@@ -33,16 +32,14 @@ from trunkline.serve.openapi_protocols import protocol_paths
 from trunkline.serve.openapi_why import why_paths
 from trunkline.serve.rollout import identity
 from trunkline.serve.wire import NDJSON
-from trunkline.types import Ask
 
 
-def openapi(catalog: Catalog, limits: Limits) -> Json:
+def openapi(catalog: Catalog, limits: Limits, compute: Waiting) -> Json:
     """The document. Runs each product once, on an example row."""
-    ask = catalog.ask()
     paths: Json = {}
     for name in sorted(catalog.products):
-        paths[f"/v1/products/{name}/predict"] = {"post": _predict(catalog.products[name], ask, limits)}
-    paths["/v1/matrix/predict"] = {"post": _matrix(catalog, ask)}
+        paths[f"/v1/products/{name}/predict"] = {"post": _predict(catalog.products[name], compute, limits)}
+    paths["/v1/matrix/predict"] = {"post": _matrix(catalog, compute)}
     first = next(iter(sorted(catalog.products)), None)
     paths |= _gets(first) | why_paths(first) | job_paths(limits) | protocol_paths(repository=True)
     return {
@@ -58,10 +55,10 @@ def openapi(catalog: Catalog, limits: Limits) -> Json:
     }
 
 
-def _predict(served: Served, ask: Ask, limits: Limits) -> Json:
+def _predict(served: Served, compute: Waiting, limits: Limits) -> Json:
     row = example_row(served)
     bundle = served.bundle
-    answer = {**identity(served), "answers": predict(served, [row], ask)}
+    answer = {**identity(served), "answers": compute.rows(served, [row], TOP_SCORES)}
     rows = {"type": "array", "maxItems": limits.rows, "items": input_schema(served)}
     request = _request({"rows": rows, "row": input_schema(served)}, [])
     lines = {NDJSON: {"schema": {**TEXT, "description": "A row a line, an answer a line: docs/protocols.md."}}}
@@ -92,7 +89,7 @@ def _form(served: Served) -> Json:
     return {MEDIA: {"schema": schema}}
 
 
-def _matrix(catalog: Catalog, ask: Ask) -> Json:
+def _matrix(catalog: Catalog, compute: Waiting) -> Json:
     texts = [s for s in catalog.products.values() if [k.name for k in s.kinds.values()] == ["text"]]
     first = (texts or list(catalog.products.values()))[:1]
     row = example_row(first[0]) if first else {"text": "..."}
@@ -105,7 +102,7 @@ def _matrix(catalog: Catalog, ask: Ask) -> Json:
         "一条输入,多个产品",
         "All products that can read the row, or those named; one pass of the trunk.",
         _content(request, {"row": row}),
-        _content(schema, one(answering_matrix(catalog, row, None, 5), ask)),
+        _content(schema, compute.matrix(catalog, row, TOP_SCORES)),
     )
 
 

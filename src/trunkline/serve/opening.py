@@ -7,7 +7,7 @@ bundles are verified, replayed and loaded on first use (or by the watcher before
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +17,7 @@ from trunkline.engines.settings import settle
 from trunkline.errors import BundleError, TrunklineError
 from trunkline.record import Record
 from trunkline.serve.catalog import Catalog, Served
+from trunkline.serve.elsewhere import Elsewhere
 from trunkline.serve.log import log
 from trunkline.serve.places import Places, name_beside
 from trunkline.serve.replay import Proven
@@ -77,13 +78,19 @@ def _holds_bundles(folder: Path) -> bool:
 class Loader:
     """Makes routes from folders, and knows where their engines come from.
 
-    engines: "trunk:<id>" and "own:<digest>" -> engine, in memory under the budget.
+    engines: "trunk:<id>" and "own:<digest>" -> engine, in memory under the budget. here: is a trunk computed in this
+    process? Of another only the card is known, and its products aren't replayed.
     """
 
-    def __init__(self, budget_bytes: int = sys.maxsize, places: Places | None = None) -> None:
-        self.places = places or Places()
+    def __init__(
+        self,
+        budget_bytes: int = sys.maxsize,
+        places: Places | None = None,
+        here: Callable[[str], bool] = lambda trunk: True,
+    ) -> None:
+        self.places, self._here = places or Places(), here
         self._sources: dict[str, Trunk] = {}
-        self.engines = Residence(lambda name: settle(self._sources[name].load(), settings_folder()), budget_bytes)
+        self.engines = Residence(self._loaded, budget_bytes)
         self._ask = Catalog({}, {}, self.engines).ask()
 
     def open(self, root: Path) -> Snapshot:
@@ -195,9 +202,16 @@ class Loader:
         for card in bundle.manifest.trunks:
             name = f"trunk:{card.id}"
             if name not in self._sources:
-                self._sources[name] = _available(card.id)
+                self._sources[name] = _available(card.id) if self._here(name) else find(card.id)
             _same_trunk(card, self._sources[name].card)
-        return Proven(bundle, self._ask, self._sources.update)
+        elsewhere = not all(self._here(f"trunk:{card.id}") for card in bundle.manifest.trunks)
+        return Proven(bundle, self._ask, self._sources.update, elsewhere)
+
+    def _loaded(self, name: str) -> Engine:
+        source = self._sources[name]
+        if name.startswith("trunk:") and not self._here(name):
+            return Elsewhere(source.card)
+        return settle(source.load(), settings_folder())
 
     def only_one(self, name: str, folder: Path, folders: Mapping[str, Path]) -> None:
         """Raises BundleError where another folder has the name already."""

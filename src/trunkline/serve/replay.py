@@ -23,18 +23,22 @@ class Proven(Served):
     """A product whose bundle is verified, replayed and loaded on first use, or before it by `prove`.
 
     Making one costs nothing. Equal only to itself. own: told the product's own networks, once they are verified.
+    elsewhere: its engines are, so here it is only verified.
     """
 
     __eq__ = object.__eq__
     __hash__ = object.__hash__
 
-    def __init__(self, bundle: Bundle, ask: Ask, own: Own = lambda networks: None) -> None:
+    def __init__(
+        self, bundle: Bundle, ask: Ask, own: Own = lambda networks: None, elsewhere: bool = False
+    ) -> None:
         parts = {
             "bundle": bundle,
             "task": TASKS.get(bundle.spec.task)(),
             "reader": RowReader(bundle.spec.inputs),
             "_ask": ask,
             "_own": own,
+            "_elsewhere": elsewhere,
             "_proven": False,
             "_error": None,
         }
@@ -43,6 +47,7 @@ class Proven(Served):
 
     _ask: Ask
     _own: Own
+    _elsewhere: bool
     _proven: bool
     _error: BundleError | None
 
@@ -64,7 +69,10 @@ class Proven(Served):
             return
         if self._error is None:
             try:
-                prove(replace(self.bundle), self.task, self._ask, self._own)
+                if self._elsewhere:
+                    self.bundle.verify()
+                else:
+                    prove(replace(self.bundle), self.task, self._ask, self._own)
                 object.__setattr__(self, "_proven", True)
             except BundleError as error:
                 object.__setattr__(self, "_error", error)

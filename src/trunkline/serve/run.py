@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
     from trunkline.serve.catalog import Catalog
+    from trunkline.serve.on_ray.cluster import RayCluster
     from trunkline.serve.watch import Watcher
     from trunkline.store.database import Store
 
@@ -46,6 +47,7 @@ def serve(
     as_json: bool = False,
     fixed: Mapping[str, int] | None = None,
     traces: str | None = None,
+    cluster: RayCluster | None = None,
 ) -> None:
     """Answer for every product at or below `folder` until SIGINT or SIGTERM; calls under way are ended.
 
@@ -54,8 +56,8 @@ def serve(
     address of the store of keys, else $TRUNKLINE_STORE's or the folder's own; `registry`, else $TRUNKLINE_REGISTRY,
     that of the store which says what serves, else each product's folder does; `fixed` are settings of engines by the
     variable that holds them (`engines.settings`); `traces` is a collector's address, else OTEL_* variables name it.
-    Raises TrunklineError where the port is taken, the pair is wrong, no product is there, or others could call
-    without a key.
+    `cluster` computes what stands on trunks. Raises TrunklineError where the port is taken, the pair is wrong, no
+    product is there, or others could call without a key.
     """
     limit_blas()
     check_tls(certificate, key)
@@ -68,6 +70,8 @@ def serve(
     check_binding(host, lambda: _has_keys(folder))
     listening = listen(host, port)
     if workers > 1:
+        if cluster is not None:
+            raise TrunklineError("a server of a cluster is one process", hint="--replicas says how many compute")
         if sys.platform == "win32":
             raise TrunklineError(
                 "several workers can't share a port on Windows", hint="trunkline serve --workers 1"
@@ -78,7 +82,7 @@ def serve(
         supervise([sys.executable, "-P", "-m", "trunkline.serve.run", *words], host, port, workers)
         return
     try:
-        _serve(folder, listening, certificate, key, say=_say_json if as_json else _say)
+        _serve(folder, listening, certificate, key, say=_say_json if as_json else _say, cluster=cluster)
     finally:
         listening.close()
 
@@ -197,6 +201,7 @@ def _serve(
     key: Path | None,
     parent: Parent | None = None,
     say: Say | None = None,
+    cluster: RayCluster | None = None,
 ) -> None:
     from trunkline.serve.live import LiveCatalog
     from trunkline.serve.log import log_to_stderr
@@ -206,14 +211,15 @@ def _serve(
     traces = start_traces()
     with ThreadPoolExecutor(2) as aside:  # while the catalog reads from disk
         web, opened = aside.submit(_import_web), aside.submit(_store, folder)
-        live = LiveCatalog(folder, registry=registry_at(os.environ.get(REGISTRY), keep_open=True))
+        registry = registry_at(os.environ.get(REGISTRY), keep_open=True)
+        live = LiveCatalog(folder, registry=registry, here=lambda trunk: cluster is None)
         web.result()
         store = opened.result()
     from trunkline.serve.app import build
 
-    app = build(live, store=store, traces=traces)
-    gc.freeze()  # what is loaded now stays; the collector need not look at it again
-    with closing(traces) if traces else nullcontext(), Watcher(live) as watcher:
+    with closing(traces) if traces else nullcontext(), cluster or nullcontext(), Watcher(live) as watcher:
+        app = build(live, store=store, traces=traces, away=cluster and cluster.computing(live))
+        gc.freeze()  # what is loaded now stays; the collector need not look at it again
         signal.signal(signal.SIGTERM, _leave)  # uvicorn gives the signal back when all calls are ended
         if parent is None:
             _on_hangup(watcher)  # both before the server is said to be up: they end a process that doesn't know them

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from trunkline.errors import BundleError, DataError, RequestError, TrunklineError
 from trunkline.serve import ndjson
-from trunkline.serve.answer import answering, broken, error_answer
+from trunkline.serve.answer import broken, error_answer
 from trunkline.serve.app import Server, aside
 from trunkline.serve.catalog import Served
 from trunkline.serve.jobs.ledger import Chunk, Ledger, LostError
@@ -22,9 +22,9 @@ from trunkline.serve.jobs.place import Place
 from trunkline.serve.jobs.rows import ROWS, File
 from trunkline.serve.log import log
 from trunkline.serve.opening import prove
-from trunkline.serve.schedule import Ticket
+from trunkline.serve.schedule import Spent, Ticket
 from trunkline.store.place import StoreError
-from trunkline.types import Refused, Steps
+from trunkline.types import Refused
 
 if TYPE_CHECKING:
     from trunkline.store.database import Store
@@ -174,7 +174,16 @@ class Work:
         """In a lane of its own, so that live calls of the same caller have their turns, and without a deadline."""
         job = self._job
         ticket = Ticket(job.organisation, f"job:{job.owner}", job.product, reuse=served.bundle.spec.serve.reuse)
-        chunk, spent = await self._server.scheduler.run(_answering(served, rows, job.request["top"], start), ticket)
+        good, spent = [row for row in rows if not isinstance(row, Refused)], Spent()
+        try:
+            answers, spent = await self._server.compute.rows(served, good, job.request["top"], ticket) if good else ([], spent)
+        except (RequestError, DataError) as error:  # what breaks on all of these rows is said on each, as in a stream
+            answers = [error_answer(ndjson.refused(error))] * len(good)
+        except TrunklineError:
+            raise  # the product can't answer at all
+        except Exception as error:  # noqa: BLE001 - each row says it
+            answers = [error_answer(broken(error))] * len(good)
+        chunk = await aside(lambda: _chunk(served, rows, answers, start))
         engine = served.bundle.manifest.engine
         self._server.meter.job(job.product, served.bundle.version, engine, len(rows), spent.asked - spent.computed)
         return chunk
@@ -228,18 +237,8 @@ async def _driven(steps: Iterator[T]) -> AsyncIterator[T]:
         yield found  # type: ignore[misc]
 
 
-def _answering(served: Served, rows: Sequence[Any], top: int | None, start: int) -> Steps[Chunk]:
-    """A line for each row. What breaks on all of these rows is said on each, as it is in a stream; what says that the
-    product can't answer at all is raised: TrunkError, BundleError."""
-    good = [row for row in rows if not isinstance(row, Refused)]
-    try:
-        answers = (yield from answering(served, good, top)) if good else []
-    except (RequestError, DataError) as error:
-        answers = [error_answer(ndjson.refused(error))] * len(good)
-    except TrunklineError:
-        raise
-    except Exception as error:  # noqa: BLE001 - each row says it
-        answers = [error_answer(broken(error))] * len(good)
+def _chunk(served: Served, rows: Sequence[Any], answers: Sequence[dict[str, Any]], start: int) -> Chunk:
+    """A line for each row."""
     found = ndjson.merged(rows, answers, start, served.bundle.spec.data.id or None)
     return Chunk(ndjson.lines_of(found), len(rows), sum(one["status"] == "error" for one in found))
 
