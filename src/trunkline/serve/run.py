@@ -9,7 +9,7 @@ import socket
 import sys
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, nullcontext
+from contextlib import closing, nullcontext, suppress
 from pathlib import Path
 from threading import Thread
 from types import FrameType
@@ -73,9 +73,7 @@ def serve(
         if cluster is not None:
             raise TrunklineError("a server of a cluster is one process", hint="--replicas says how many compute")
         if sys.platform == "win32":
-            raise TrunklineError(
-                "several workers can't share a port on Windows", hint="trunkline serve --workers 1"
-            )
+            raise TrunklineError("several workers can't share a port on Windows", hint="trunkline serve --workers 1")
         port = listening.getsockname()[1]
         listening.close()  # nobody else has the port; each worker gets a socket of its own
         words = [*(str(file or "") for file in (folder, certificate, key)), "json" if as_json else ""]
@@ -239,6 +237,7 @@ def _answer(app: ASGIApp, listening: socket.socket, certificate: Path | None, ke
     config = uvicorn.Config(
         app,
         http=Connection,
+        ws="none",  # else uvicorn imports what it finds for them
         timeout_keep_alive=int(PATIENCE.idle),
         access_log=False,
         log_config=None,
@@ -247,10 +246,8 @@ def _answer(app: ASGIApp, listening: socket.socket, certificate: Path | None, ke
         ssl_certfile=certificate,
         ssl_keyfile=key,
     )
-    try:
+    with suppress(KeyboardInterrupt):  # Ctrl-C is how a server at a terminal is ended
         uvicorn.Server(config).run(sockets=[listening])
-    except KeyboardInterrupt:
-        return  # Ctrl-C is how a server at a terminal is ended
 
 
 def _on_hangup(watcher: Watcher) -> None:
