@@ -11,19 +11,23 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from click.testing import CliRunner
 from tests.exporting import parts
 from tests.networks import REAL, H, linear, save
 
 pytest.importorskip("torch", reason="torch is not installed")
 
 from trunkline.bundle import Bundle
+from trunkline.cli import main
 from trunkline.errors import BundleError, TrunklineError
 from trunkline.exporting.needs import EXAMPLES, MODEL, NEEDS, Needs
 from trunkline.exporting.operators import check_operators
+from trunkline.exporting.ort_format import OPERATORS, to_ort
 from trunkline.exporting.portable import export_for
 from trunkline.files import digest_file
 from trunkline.heads.constant import ConstantHead
 from trunkline.heads.onnx import OnnxHead, Reading, Tensor
+from trunkline.shelf import Shelf
 from trunkline.types import Decision
 
 DECISIONS = {
@@ -76,6 +80,42 @@ def test_a_batch_that_is_padded_gives_the_rows_their_own_answers(tmp_path: Path)
     (together,) = session.run(None, {"ids": block})
     assert np.abs(together - [list(e["answer"]["scores"].values()) for e in examples(folder)]).max() < 1e-5
     assert needs.reads[0].shape == ("rows", "words")
+
+
+def test_a_phone_gets_the_runtimes_own_format_too_and_it_answers_alike(tmp_path: Path) -> None:
+    needs, folder = exported(parts.text_product(tmp_path, "gru"), tmp_path)
+    (also,) = needs.also
+    assert (also.file, also.format, also.bytes) == ("model.ort", "ort", (folder / "model.ort").stat().st_size)
+    assert also.largest_difference < 1e-5
+    session = onnxruntime.InferenceSession(str(folder / also.file), providers=["CPUExecutionProvider"])
+    for example in examples(folder):
+        (given,) = session.run(["probabilities"], {"ids": np.array([example["inputs"]["ids"]], np.int64)})
+        assert np.abs(given[0] - list(example["answer"]["scores"].values())).max() < 1e-5
+    wanted = (folder / OPERATORS).read_text("utf-8")
+    assert "GRU" in wanted
+    assert "Softmax" in wanted
+
+
+def test_a_converter_that_fails_says_at_what(tmp_path: Path) -> None:
+    node = H.make_node("Wish", ["x"], ["y"], domain="com.microsoft")
+    path = save(tmp_path / "m.onnx", [node], [("x", REAL, ["n"])], [("y", REAL, ["n"])], {})
+    with pytest.raises(BundleError, match="can't write the network") as caught:
+        to_ort(path)
+    assert "Wish" in str(caught.value)
+
+
+def test_the_command_writes_the_folder_and_says_what_it_compared(tmp_path: Path) -> None:
+    Shelf(tmp_path / "p").take(parts.text_product(tmp_path / "made"))
+    command = ["export", str(tmp_path / "p"), "--for", "browser"]
+    done = CliRunner().invoke(main, [*command, "--to", str(tmp_path / "out")])
+    assert done.exit_code == 0, done.output
+    assert "12 rows compared with the bundle" in done.output
+    assert (tmp_path / "out" / "index.html").is_file()
+    again = CliRunner().invoke(main, [*command, "--to", str(tmp_path / "out"), "--json"])
+    assert (again.exit_code, json.loads(again.output)["what"]) == (2, "this folder exists already")
+    half = CliRunner().invoke(main, command)
+    assert half.exit_code == 2
+    assert "--for and --to go together" in half.output
 
 
 def test_thresholds_of_many_labels_are_in_the_network(tmp_path: Path) -> None:

@@ -108,6 +108,15 @@ class Network(Struct, frozen=True):
     runtime: str
 
 
+class Also(Struct, frozen=True):
+    """The same network in another file format; largest_difference: as in `Check`, of this file."""
+
+    file: str
+    format: str
+    bytes: int
+    largest_difference: float
+
+
 class Check(Struct, frozen=True):
     """What was compared when the product was exported. largest_difference: of a probability (regress: of the value,
     over 1 + its size) between the file and the bundle's own answers to `rows` rows; at most `tolerance`."""
@@ -132,6 +141,7 @@ class Needs(Struct, frozen=True, kw_only=True):
     answers: str  # the bundle's digest of what decides an answer
     licence: tuple[str, ...]
     network: Network
+    also: tuple[Also, ...]
     reads: tuple[Words | Tokens | Pixels | Numbers, ...]
     outputs: tuple[Output, ...]
     labels: tuple[str, ...]

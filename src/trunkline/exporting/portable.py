@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, Protocol
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 import trunkline
 from trunkline.bundle import Bundle
@@ -18,9 +20,21 @@ from trunkline.engines.ort import OrtSession
 from trunkline.errors import BundleError
 from trunkline.exporting import on_trunk, own_network
 from trunkline.exporting.graph import finished, onnx_package, operators, opsets
-from trunkline.exporting.needs import EXAMPLES, FORMAT, MODEL, NEEDS, Check, Example, Needs, Network, Output
+from trunkline.exporting.needs import (
+    EXAMPLES,
+    FORMAT,
+    MODEL,
+    NEEDS,
+    Also,
+    Check,
+    Example,
+    Needs,
+    Network,
+    Output,
+)
 from trunkline.exporting.operators import check_operators
-from trunkline.exporting.plan import Plan, cannot
+from trunkline.exporting.ort_format import OrtFormat, to_ort
+from trunkline.exporting.plan import Feed, Plan, cannot
 from trunkline.exporting.rows import answered, example_rows
 from trunkline.files import atomic_folder, digest_file
 from trunkline.heads.linear import LinearHead
@@ -51,6 +65,14 @@ RULES: dict[str, tuple[str, ...]] = {
 }
 
 
+class Runs(Protocol):
+    """A file of the network in memory."""
+
+    def run(self, arrays: Feed) -> list[NDArray[Any]]:
+        """All outputs, the probabilities (or the value) first."""
+        ...
+
+
 def export_for(bundle: Bundle, target: Target, folder: Path, desk: Desk) -> Needs:
     """Write a folder that must not exist yet, whole or not at all; what its product.json says.
 
@@ -62,10 +84,14 @@ def export_for(bundle: Bundle, target: Target, folder: Path, desk: Desk) -> Need
         outputs = _ends(plan, bundle)
         check_operators(plan.tail.model, target)
         onnx_package().save(plan.tail.model, str(place / MODEL))
+        runs: dict[str, Runs] = {MODEL: OrtSession(place / MODEL)}
+        if target == "phone":
+            other = to_ort(place / MODEL)
+            runs[other.name] = OrtFormat(other)
         for name, content in {**plan.files, **_page(target)}.items():
             (place / name).write_bytes(content)
-        check = _checked(bundle, plan, place, desk)
-        needs = _needs(bundle, plan, target, outputs, check, place)
+        checks = _checked(bundle, plan, place, runs, desk)
+        needs = _needs(bundle, plan, target, outputs, checks, place)
         (place / NEEDS).write_bytes(msgspec.json.format(msgspec.json.encode(needs), indent=1) + b"\n")
     return needs
 
@@ -103,37 +129,47 @@ def _ends(plan: Plan, bundle: Bundle) -> tuple[Output, ...]:
     return tuple(outputs)
 
 
-def _checked(bundle: Bundle, plan: Plan, place: Path, desk: Desk) -> Check:
-    """Writes EXAMPLES. Raises BundleError where the file's probabilities differ from the bundle's by more than the plan allows."""
-    session, reader, examples, worst = OrtSession(place / MODEL), RowReader(bundle.spec.inputs), [], 0.0
+def _checked(bundle: Bundle, plan: Plan, place: Path, runs: Mapping[str, Runs], desk: Desk) -> dict[str, Check]:
+    """Writes EXAMPLES; of each file what was found. Raises BundleError where a file's probabilities differ from the
+    bundle's by more than the plan allows."""
+    reader, examples, worst = RowReader(bundle.spec.inputs), [], dict.fromkeys(runs, 0.0)
     ask, head = desk.ask_uncached(bundle.engines), bundle.head()
     for row in example_rows(bundle, plan):
         values = reader.read(row)
         if isinstance(values, Refused):
             continue
-        answer = answered(bundle, values, ask)
-        feed = plan.feed(next(head.run([values]))[0])
-        given = session.run(feed)[0][0]
-        wanted = np.array(list(answer["scores"].values()) if "scores" in answer else answer["value"], np.float64)
-        difference = np.abs(given - wanted) / (1 + np.abs(wanted) if bundle.spec.task == "regress" else 1)
-        worst = max(worst, float(np.max(difference)) if np.isfinite(difference).all() else math.inf)
+        answer, feed = answered(bundle, values, ask), plan.feed(next(head.run([values]))[0])
+        for name, session in runs.items():
+            worst[name] = max(worst[name], _distance(session.run(feed)[0][0], answer))
         examples.append(Example(dict(row), {name: array[0].tolist() for name, array in feed.items() if array.size < 5_000}, answer))
-    if not examples or worst > plan.tolerance:
-        raise BundleError(
-            "the exported network doesn't answer as the bundle does", where=f"{bundle.name} {bundle.version}",
-            found=f"a difference of {worst:.2g} in {len(examples)} rows", wanted=f"at most {plan.tolerance:g}",
-        )  # fmt: skip
+    for name, found in worst.items():
+        if not examples or found > plan.tolerance:
+            raise BundleError(
+                "the exported network doesn't answer as the bundle does", where=f"{bundle.name} {bundle.version}, {name}",
+                found=f"a difference of {found:.2g} in {len(examples)} rows", wanted=f"at most {plan.tolerance:g}",
+            )  # fmt: skip
     (place / EXAMPLES).write_bytes(msgspec.json.format(msgspec.json.encode(examples), indent=1) + b"\n")
-    return Check(EXAMPLES, len(examples), worst, plan.tolerance)
+    return {name: Check(EXAMPLES, len(examples), found, plan.tolerance) for name, found in worst.items()}
 
 
-def _needs(bundle: Bundle, plan: Plan, target: Target, outputs: tuple[Output, ...], check: Check, place: Path) -> Needs:
+def _distance(given: NDArray[Any], answer: Mapping[str, Any]) -> float:
+    """Of probabilities, or of a value over 1 + its size; infinite where there is none."""
+    if "scores" in answer:
+        found = np.abs(given - np.array(list(answer["scores"].values())))
+    else:
+        found = np.abs(given - answer["value"]) / (1 + abs(answer["value"]))
+    return float(np.max(found)) if np.isfinite(found).all() else math.inf
+
+
+def _needs(bundle: Bundle, plan: Plan, target: Target, outputs: tuple[Output, ...], checks: Mapping[str, Check], place: Path) -> Needs:
     model, manifest = plan.tail.model, bundle.manifest
     content = (place / MODEL).read_bytes()
     kept = {name: digest_file(place / name) for name in sorted(path.name for path in place.iterdir())}
     network = Network(MODEL, len(content), kept[MODEL], opsets(model), operators(model), f"onnxruntime {version('onnxruntime')}")
+    check = max(checks.values(), key=lambda each: each.largest_difference)
+    also = [Also(name, "ort", (place / name).stat().st_size, each.largest_difference) for name, each in checks.items() if name != MODEL]
     return Needs(
         format=FORMAT, product=bundle.name, version=bundle.version, task=bundle.spec.task, method=manifest.method, made_for=target,
-        trunkline=trunkline.__version__, created=manifest.created, answers=manifest.digest.answers, licence=plan.licence, network=network,
+        trunkline=trunkline.__version__, created=manifest.created, answers=manifest.digest.answers, licence=plan.licence, network=network, also=tuple(also),
         reads=plan.reads, outputs=outputs, labels=bundle.labels, decision=bundle.decision, rule=RULES[bundle.spec.task], check=check, files=kept,
     )  # fmt: skip
