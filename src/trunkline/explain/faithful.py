@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from trunkline.explain.parts import Part, Parts
+from trunkline.explain.parts import Part
 from trunkline.explain.subject import Subject
-from trunkline.explain.why import Asked, Found, finding
-from trunkline.types import Inputs, Prediction, Refused, Steps
+from trunkline.explain.why import Found
+from trunkline.types import Inputs, Prediction, Steps
 
 TOP = 3  # parts that are removed
 DRAWS = 5  # of as many at random, whose mean is taken
@@ -22,37 +22,34 @@ DRAWS = 5  # of as many at random, whose mean is taken
 
 @dataclass(frozen=True)
 class Removal:
-    """How far a row's answer fell without its heaviest parts, and without as many at random: the label's probability, or
-    the number's distance from what it was. parts: that the row has, as single words."""
+    """How far a row's answer fell (the label's probability, or the number's distance from what it was) without its
+    heaviest parts, without as many at random, and without as many of the others. parts: of the row, as single words."""
 
     top: float
     random: float
+    others: float
     parts: int
 
 
-def removing(subject: Subject, row: Inputs, others: Sequence[Inputs], seed: int, asked: Asked) -> Steps[Removal | None]:
-    """None for a row that isn't answered, has no explanation, or no more than TOP parts. others: DRAWS rows whose cells
-    take the place of removed table columns, by which nothing is left that only this row could have."""
-    answer, found = yield from finding(subject, row, asked)
-    if answer.status != "ok" or isinstance(found, Refused):
-        return None
+def removing(subject: Subject, found: Found, others: Sequence[Inputs], seed: int) -> Steps[Removal | None]:
+    """None for a row of no more than TOP parts. others: DRAWS rows whose cells take the place of removed table columns,
+    by which nothing is left that only this row could have."""
     every = [one for weighed in found.weighed for one in found.parts.single(weighed.part)]
     if len(every) <= TOP:
         return None
     sign = -1.0 if found.target.unit == "value" and found.target.figures(found.finished)[0] < 0 else 1.0
     heaviest = sorted(found.weighed, key=lambda one: -sign * one.weight)[:TOP]
     gone = [one for weighed in heaviest for one in found.parts.single(weighed.part)]
+    rest = [part for part in every if part not in gone]
     rng = np.random.default_rng(seed)
-    draws = [[every[i] for i in rng.permutation(len(every))[: len(gone)]] for _ in range(DRAWS)]
-    rows = _rows(found.parts, gone, draws, others)
-    falls = _falls(found, (yield from subject.run(rows)))
-    half = len(rows) // 2
-    return Removal(float(falls[:half].mean()), float(falls[half:].mean()), len(every))
+    sets = [[gone] * DRAWS, _drawn(every, len(gone), rng), _drawn(rest, len(gone), rng)]
+    rows = [found.parts.without(part, other) for draws in sets for part, other in zip(draws, others, strict=True)]
+    top, chance, rest_fell = _falls(found, (yield from subject.run(rows))).reshape(len(sets), DRAWS).mean(axis=1).tolist()
+    return Removal(top, chance, rest_fell, len(every))
 
 
-def _rows(parts: Parts, gone: Sequence[Part], draws: Sequence[Sequence[Part]], others: Sequence[Inputs]) -> list[Inputs]:
-    """DRAWS rows without the heaviest (equal ones but for removed cells), DRAWS without others."""
-    return [parts.without(gone, other) for other in others] + [parts.without(draw, other) for draw, other in zip(draws, others, strict=True)]
+def _drawn(parts: Sequence[Part], size: int, rng: np.random.Generator) -> list[list[Part]]:
+    return [[parts[i] for i in rng.permutation(len(parts))[:size].tolist()] for _ in range(DRAWS)]
 
 
 def _falls(found: Found, finished: Prediction) -> NDArray[np.float64]:

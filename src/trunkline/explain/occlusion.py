@@ -11,6 +11,7 @@ from trunkline.types import Inputs, Prediction, Steps
 
 ROUNDS = 3  # of cutting finer, at most
 LEAST = 4  # rows of a round
+KEPT = 0.5  # of a part's weight, that its pieces must have together to take its place
 
 
 @dataclass(frozen=True)
@@ -33,24 +34,31 @@ def finer(
 ) -> Steps[tuple[list[Weighed], int]]:
     """(the parts' weights, rows that were asked): `finished` is of `first_rows`; the heaviest parts are cut finer
     while fewer than `most` rows were asked, so that a long text costs no more than a short one."""
-    found = _weighed(target, first, finished)
+    open_ = _weighed(target, first, finished)
+    settled: list[Weighed] = []
     spent = len(first)
     for _ in range(ROUNDS):
-        chosen: list[Weighed] = []
-        pieces: list[Part] = []
-        room = max(LEAST, (most - spent) // 2)
-        for one in sorted(found, key=lambda one: -abs(one.weight)):
+        chosen: list[tuple[Weighed, list[Part]]] = []
+        room = min(max(LEAST, (most - spent) // 2), most - spent)
+        for one in sorted(open_, key=lambda one: -abs(one.weight)):
             cut = parts.finer(one.part)
-            if cut and len(pieces) + len(cut) <= min(room, most - spent):
-                chosen.append(one)
-                pieces += cut
-        if not pieces:
+            if cut and len(cut) <= room:
+                chosen.append((one, cut))
+                room -= len(cut)
+        if not chosen:
             break
+        pieces = [piece for _, cut in chosen for piece in cut]
         rows = [parts.row, *(parts.without([piece]) for piece in pieces)]
         more = _weighed(target, pieces, (yield from subject.run(rows)))
         spent += len(pieces)
-        found = [one for one in found if one not in chosen] + more
-    return found, spent
+        open_ = [one for one in open_ if all(one is not whole for whole, _ in chosen)]
+        for whole, cut in chosen:
+            own, more = more[: len(cut)], more[len(cut) :]
+            if abs(sum(piece.weight for piece in own)) < KEPT * abs(whole.weight):
+                settled.append(whole)  # only together do its pieces matter
+            else:
+                open_ += own
+    return settled + open_, spent
 
 
 def _weighed(target: Target, parts: Sequence[Part], finished: Prediction) -> list[Weighed]:

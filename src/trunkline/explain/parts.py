@@ -6,7 +6,7 @@ import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 
@@ -20,7 +20,7 @@ FINE = 4  # that a part is cut into afterwards
 
 
 class Part(NamedTuple):
-    """Something of a row that can be left out. first, last: of a text, its units [first, last)."""
+    """Something of a row that can be left out. first, last: of a text, its units [first, last); of a picture, a box."""
 
     column: str
     kind: Kind
@@ -54,6 +54,9 @@ class Texts:
     def finer(self, part: Part) -> list[Part]:
         return cut(part, FINE) if part.last - part.first > 1 else []
 
+    def single(self, part: Part) -> list[Part]:
+        return cut(part, part.last - part.first)
+
     def without(self, gone: Sequence[Part], other: Inputs | None = None) -> str:
         """"" where nothing is left."""
         left = np.ones(len(self.units), bool)
@@ -84,6 +87,9 @@ class Cells:
     def finer(self, part: Part) -> list[Part]:
         return []
 
+    def single(self, part: Part) -> list[Part]:
+        return [part]
+
     def without(self, gone: Sequence[Part], other: Inputs | None = None) -> Any:
         return self.typical if other is None else other[self.column]
 
@@ -91,7 +97,26 @@ class Cells:
         return Told(f"{self.column} = {shown(self.value)}")
 
 
-Columns = Texts | Cells
+class Column(Protocol):
+    """What of one column of a row can be left out."""
+
+    def parts(self, most: int) -> list[Part]:
+        """To begin with."""
+        ...
+
+    def finer(self, part: Part) -> list[Part]:
+        """What a part can be cut into; [] where it can't."""
+        ...
+
+    def single(self, part: Part) -> list[Part]:
+        """A part as the smallest ones."""
+        ...
+
+    def without(self, gone: Sequence[Part], other: Inputs | None = None) -> Any:
+        """The column's cell without these parts. other: a row whose cell stands for a left-out one of a table."""
+        ...
+
+    def told(self, part: Part) -> Told: ...
 
 
 def cut(part: Part, count: int) -> list[Part]:
@@ -110,29 +135,33 @@ def shown(value: Any) -> str:
 
 
 class Parts:
-    """What of a row can be left out: words of its texts, its table columns. Other columns stay as they are.
+    """What of a row can be left out: words of its texts, regions of its pictures, table columns. Other columns (sounds)
+    stay as they are.
 
     kinds: column -> input kind. typical: column -> what stands for a missing cell, where nothing (nan, None) won't do.
     """
 
     def __init__(self, row: Inputs, kinds: Mapping[str, str], typical: Mapping[str, Any]) -> None:
         self.row = row
-        self.columns: dict[str, Columns] = {}
+        self.columns: dict[str, Column] = {}
         for column, kind in kinds.items():
             value = row.get(column)
             if kind == "text" and value:
                 self.columns[column] = Texts(column, value)
+            elif kind == "image" and value is not None:
+                from trunkline.explain.regions import Regions  # which stands on this
+
+                self.columns[column] = Regions(column, value)
             elif kind in TABLE_KINDS:
                 nothing = None if kind == "category" else math.nan
                 self.columns[column] = Cells(column, value, typical.get(column, nothing))
 
     def first(self, most: int) -> list[Part]:
         """The parts to begin with; of texts at most `most` together."""
-        texts = sum(isinstance(one, Texts) for one in self.columns.values())
-        return [part for one in self.columns.values() for part in one.parts(most // max(1, texts))]
+        large = sum(not isinstance(one, Cells) for one in self.columns.values())
+        return [part for one in self.columns.values() for part in one.parts(max(1, most // max(1, large)))]
 
     def finer(self, part: Part) -> list[Part]:
-        """What the part can be cut into; [] where it can't."""
         return self.columns[part.column].finer(part)
 
     def without(self, gone: Sequence[Part], other: Inputs | None = None) -> Inputs:
@@ -143,8 +172,7 @@ class Parts:
         return {**self.row, **{column: self.columns[column].without(parts, other) for column, parts in by_column.items()}}
 
     def single(self, part: Part) -> list[Part]:
-        """The part as the smallest ones there are: a group of words as its words."""
-        return cut(part, part.last - part.first) if part.kind == "words" else [part]
+        return self.columns[part.column].single(part)
 
     def told(self, part: Part) -> Told:
         return self.columns[part.column].told(part)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from trunkline.columns import ColumnEncoder, ColumnReader
 from trunkline.errors import RequestError, nearest
+from trunkline.heads.onnx import OnnxHead
 from trunkline.types import Answer, Decision, Head, Inputs, Prediction, Refused, Steps, Task
 
 FLOOR = 1e-12  # a probability is never taken for less
@@ -109,12 +110,23 @@ def typical(head: Any) -> dict[str, Any]:
             found = {**_of_encoder(encoder), **found}
         elif isinstance(reader, ColumnReader):
             found = {**_commonest(reader), **found}
+        elif isinstance(part, OnnxHead):
+            found = {**_of_tensors(part), **found}
     return found
 
 
 def _of_encoder(encoder: ColumnEncoder) -> dict[str, Any]:
     numbers = [column.name for column in encoder.reader.columns if column.kind != "category"]
     return _commonest(encoder.reader) | dict(zip(numbers, encoder.mean.tolist(), strict=True))
+
+
+def _of_tensors(head: OnnxHead) -> dict[str, Any]:
+    """Of a network's number columns: its own means; a category's first known name."""
+    numbers = [(tensor, column) for tensor in head.tensors if tensor.numbers for column in tensor.columns]
+    return {
+        column: tensor.codes[column][0] if column in tensor.codes else float(mean)
+        for (tensor, column), mean in zip(numbers, head.mean, strict=True)
+    }
 
 
 def _commonest(reader: ColumnReader) -> dict[str, Any]:

@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 
 from trunkline.errors import RequestError
+from trunkline.explain import lime
 from trunkline.explain.additive import sum_of
 from trunkline.explain.occlusion import Weighed, finer, first_rows
 from trunkline.explain.parts import Kind, Parts
 from trunkline.explain.subject import Subject, Target, Unit, target_of, typical
 from trunkline.types import Answer, Inputs, Prediction, Refused, Steps
 
-METHODS = ("auto", "sum", "occlusion")
+METHODS = ("auto", "sum", "occlusion", "lime")
 ROWS = 26  # that may be computed for an explanation besides the row itself: it costs less than 30 answers
 MOST = 512  # that may be asked for
 TOP = 10  # reasons given unless told otherwise
@@ -41,7 +42,9 @@ class Asked:
 
     @property
     def most(self) -> int:
-        return ROWS if self.budget is None else self.budget
+        if self.budget is not None:
+            return self.budget
+        return lime.ROWS if self.method == "lime" else ROWS
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,8 @@ class Reason:
 class Explanation:
     """of: the label, "" for a number, "out_of_scope" for what makes a row strange. figure: what is explained, as it is for
     the whole row, in `unit`; probability: of the label. base: what the weights of all parts begin from where they add up
-    to the figure. rows: computed for it. parts: that the row was cut into; of them `reasons` are the heaviest."""
+    to the figure. rows: computed for it. parts: that the row was cut into; of them `reasons` are the heaviest. agreement: of LIME's model with
+    the product about the row, R²."""
 
     of: str
     method: str
@@ -80,10 +84,11 @@ class Explanation:
     reasons: tuple[Reason, ...]
     parts: int
     rows: int
+    agreement: float | None = None
 
     def as_dict(self) -> dict[str, Any]:
         told: dict[str, Any] = {"of": self.of, "method": self.method, "unit": self.unit, "figure": self.figure}
-        for name, number in (("probability", self.probability), ("base", self.base)):
+        for name, number in (("probability", self.probability), ("base", self.base), ("agreement", self.agreement)):
             told |= {} if number is None else {name: number}
         return {**told, "reasons": [reason.as_dict() for reason in self.reasons], "parts": self.parts, "rows": self.rows}
 
@@ -99,31 +104,36 @@ class Found:
     method: str
     base: float | None
     rows: int
+    agreement: float | None = None
 
 
 def explaining(subject: Subject, row: Inputs, asked: Asked) -> Steps[tuple[Answer, Explanation | Refused]]:
     """The row's answer and its explanation; refusals and errors as of `finding`."""
     answer, found = yield from finding(subject, row, asked)
-    return answer, found if isinstance(found, Refused) else _explanation(found, asked.top)
+    return answer, found if isinstance(found, Refused) else told(found, asked.top)
 
 
 def finding(subject: Subject, row: Inputs, asked: Asked) -> Steps[tuple[Answer, Found | Refused]]:
     """Refused where the answer has no explanation ("not_explainable"), or the row has no part that could be left out
     ("no_parts"). Raises RequestError for a label that isn't there or a way that the head hasn't."""
     parts = Parts(row, subject.kinds, typical(subject.head))
-    exact = None if asked.method == "occlusion" else sum_of(subject.head, parts)
+    exact = sum_of(subject.head, parts) if asked.method in ("auto", "sum") else None
     if asked.method == "sum" and exact is None:
         raise RequestError(
             "the scores of this product's head are no sum over the parts of a row", where="method", found="sum", wanted="occlusion, or auto"
         )
     first, rows = first_rows(parts, asked.most)
-    finished = yield from subject.run(rows if exact is None else rows[:1])
+    alone = exact is not None or asked.method == "lime"
+    finished = yield from subject.run(rows[:1] if alone else rows)
     answer = subject.answer(finished)
     target = target_of(answer, finished, subject.labels, asked.label)
     if isinstance(target, Refused):
         return answer, target
     if not first:
         return answer, Refused("no_parts", "no part of this row can be left out: it has no words, no table cells and no picture")
+    if asked.method == "lime":
+        fit = yield from lime.lime(subject, parts, target, finished, asked.most)
+        return answer, Found(parts, target, finished, fit.weighed, "lime", fit.base, fit.rows, fit.agreement)
     if exact is not None and target.unit != "distance":
         base, weights = exact.weights(target, finished, subject.decision)
         weighed = [Weighed(part, weight) for part, weight in weights.items()]
@@ -134,22 +144,24 @@ def finding(subject: Subject, row: Inputs, asked: Asked) -> Steps[tuple[Answer, 
     return answer, Found(parts, target, finished, weighed, "occlusion", None, spent)
 
 
-def _explanation(found: Found, top: int) -> Explanation:
+def told(found: Found, top: int) -> Explanation:
+    """With the heaviest `top` of its parts as reasons."""
     target, whole = found.target, found.finished.take(np.array([0]))
     heaviest = sorted(found.weighed, key=lambda one: -abs(one.weight))[:top]
     return Explanation(
         of="out_of_scope" if target.unit == "distance" else target.label,
         method=found.method,
-        unit=target.unit,
-        figure=float(target.figures(whole)[0]),
+        unit="probability" if found.method == "lime" and target.unit == "log_odds" else target.unit,
+        figure=float((target.probabilities if found.method == "lime" and target.unit == "log_odds" else target.figures)(whole)[0]),
         probability=float(target.probabilities(whole)[0]) if target.unit == "log_odds" else None,
         base=found.base,
         reasons=tuple(_reason(found.parts, one) for one in heaviest),
         parts=len(found.weighed),
         rows=found.rows,
+        agreement=found.agreement,
     )
 
 
 def _reason(parts: Parts, one: Weighed) -> Reason:
-    told = parts.told(one.part)
-    return Reason(one.part.column, one.part.kind, told.name, one.weight, one.without, told.start, told.end, told.box)
+    at = parts.told(one.part)
+    return Reason(one.part.column, one.part.kind, at.name, one.weight, one.without, at.start, at.end, at.box)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from trunkline.inputs.blob import Blob, DataFile, read_blob, share_of_files
+from trunkline.inputs.cell import digest
 from trunkline.inputs.kept import Kept
 from trunkline.inputs.magic import looks
 from trunkline.types import Refused
@@ -54,6 +55,15 @@ class Picture:
         from PIL import Image as Pillow
 
         return np.asarray(self.rgb().resize((side, side), Pillow.Resampling.BILINEAR)).transpose(2, 0, 1)
+
+
+def picture_of(pixels: Pixels) -> Picture:
+    """A picture that was made here, of RGB pixels."""
+    file = io.BytesIO()
+    pixels.save(file, "BMP")  # as they are, and quickly
+    blob = Blob(digest(Image.name, file.getvalue()), held=file.getvalue())
+    _kept.remember(blob.digest, pixels)
+    return Picture(blob)
 
 
 class Image:

@@ -11,6 +11,7 @@ from trunkline.proof.messages import named, say
 from trunkline.proof.numbers import signed, whole
 from trunkline.proof.report import Report, table
 from trunkline.proof.sentence import headline
+from trunkline.proof.why_section import times
 
 HUB_TASKS = {
     "classify": {True: "text-classification", False: "tabular-classification"},
@@ -81,6 +82,7 @@ def _body(report: Report, language: str) -> Iterator[str]:
     for fault in report.data.findings:
         if fault.severity != "info":
             yield f"- {_plain(getattr(fault, language))}"
+    yield from _why(report, language)
     yield f"\n## {part('card.data')}\n"
     counts = ", ".join(f"{name} {n:,}" for name, n in report.data.rows.items())
     yield f"{_plain(report.data.source)}: {counts}.\n"
@@ -93,6 +95,20 @@ def _body(report: Report, language: str) -> Iterator[str]:
     for result in report.verdict.results:
         yield f"- {'✓' if result.passed else '×'} {_plain(getattr(result, language))}"
     yield ""
+
+
+def _why(report: Report, language: str) -> Iterator[str]:
+    """In plain words; of texts no word, since customers wrote them."""
+    if report.why is None:
+        return
+    yield f"\n## {say('card.why', language)}\n"
+    names = [_plain(one.name) for one in report.why.overall if one.kind == "column"][:5]
+    if names:
+        yield say("card.why.text", language, names=("、" if language == "zh" else ", ").join(names))
+    faithful = report.why.faithful
+    if faithful is not None:
+        yield say("card.why.faithful", language, n=faithful.removed, ratio=times(faithful.ratio))
+    yield say("card.why.ask", language)
 
 
 def _figures(report: Report, language: str) -> Iterator[str]:

@@ -29,6 +29,7 @@ from trunkline.proof.sections import (
 )
 from trunkline.proof.sentence import clear, headline
 from trunkline.proof.tuned_section import tuned_section
+from trunkline.proof.why_section import why_section
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -77,6 +78,7 @@ def _sections(report: Report, language: str) -> list[Section]:
         curve_section(report, language),
         learned_section(report, language),
         columns_section(report, language),
+        why_section(report, language),
         slices_section(report, language),
         ladder_section(report, language),
         tuned_section(report, language),

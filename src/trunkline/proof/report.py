@@ -159,6 +159,16 @@ class Slice(Struct, frozen=True):
     differs: bool
 
 
+class Reason(Struct, frozen=True):
+    """A part of a row that pushed its answer, as in `explain.why.Reason`."""
+
+    column: str
+    kind: str
+    name: str
+    weight: float
+    without: float | None = None
+
+
 class Mistake(Struct, frozen=True):
     """A wrong answer. probability: what the answer was sure of (None for numbers); size: how wrong,
     for ordering."""
@@ -169,6 +179,35 @@ class Mistake(Struct, frozen=True):
     answer: str
     probability: float | None
     size: float
+    why: tuple[Reason, ...] = ()  # of the worst ones
+
+
+class Leaning(Struct, frozen=True):
+    """As `explain.survey.Leaning`."""
+
+    column: str
+    kind: str
+    name: str
+    label: str
+    weight: float
+    rows: int
+
+
+class Faithful(Struct, frozen=True):
+    """How far the answer falls without its `removed` heaviest parts, and without as many at random; the difference, and
+    how many times as far. unit: "%" of probabilities, "" of a number."""
+
+    removed: int
+    unit: str
+    top: Interval
+    random: Interval
+    difference: Interval
+    ratio: Interval
+
+
+class Why(Struct, frozen=True):
+    faithful: Faithful | None
+    overall: tuple[Leaning, ...]
 
 
 class Brought(Struct, frozen=True):
@@ -283,6 +322,7 @@ class Report(Struct, frozen=True):
     epochs: tuple[tuple[int, float, float | None], ...] = ()  # as in `types.Evidence`
     notes: tuple[tuple[str, dict[str, Any]], ...] = ()  # likewise
     tuned: Tuned | None = None  # likewise
+    why: Why | None = None  # None where the owner wants no reasons, or no answer has any
     format: int = FORMAT
 
     def as_dict(self) -> dict[str, Any]:
@@ -311,10 +351,13 @@ class Report(Struct, frozen=True):
 
 
 def without_rows(report: Mapping[str, Any]) -> dict[str, Any]:
-    """The report's dict with everything taken out that a customer wrote: inputs of the mistakes and
-    values of the slices."""
+    """The report's dict with everything taken out that a customer wrote: inputs of the mistakes, words,
+    and values of the slices."""
+    why = report.get("why")
+    if why:
+        why = {**why, "overall": [one for one in why["overall"] if one["kind"] == "column"]}
     slices = [{**part, "value": f"#{at}"} for at, part in enumerate(report.get("slices", ()), start=1)]
-    return {**report, "mistakes": [], "slices": slices}
+    return {**report, "mistakes": [], "slices": slices, "why": why}
 
 
 def tidy(number: float | None) -> float | None:

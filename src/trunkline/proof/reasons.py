@@ -1,0 +1,57 @@
+"""Reasons in the report: of the worst mistakes, of the product as a whole, and whether they are the real ones."""
+
+from __future__ import annotations
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from trunkline.explain.faithful import TOP
+from trunkline.explain.survey import Survey
+from trunkline.proof.intervals import Drawn, interval
+from trunkline.proof.report import Faithful, Interval, Leaning, Mistake, Reason, Report, Why
+from trunkline.proof.resample import Resample
+from trunkline.types import Estimate, Examples
+
+SHOWN = 24
+
+
+def with_reasons(report: Report, found: Survey, test: Examples, seed: int) -> Report:
+    """The report with what the survey of its test rows found."""
+    place = {int(row): at for at, row in enumerate(test.rows.tolist())}
+
+    def of(mistake: Mistake) -> Mistake:
+        explained = found.explained.get(place.get(mistake.row, -1))
+        if explained is None:
+            return mistake
+        reasons = tuple(Reason(one.column, one.kind, one.name, one.weight, one.without) for one in explained.reasons)
+        return msgspec.structs.replace(mistake, why=reasons)
+
+    overall = tuple(Leaning(one.column, one.kind, one.name, one.label, one.weight, one.rows) for one in found.leanings[:SHOWN])
+    why = Why(_faithful(found, test, seed), overall)
+    return msgspec.structs.replace(report, mistakes=tuple(map(of, report.mistakes)), why=why)
+
+
+def _faithful(found: Survey, test: Examples, seed: int) -> Faithful | None:
+    """None where no row was fit to be tried."""
+    if len(found.removed) < 2:
+        return None
+    part = test.take([at for at, _ in found.removed])
+    resample = Resample(len(part), part.groups, part.times, seed)
+    top, chance = (np.array([getattr(one, name) for _, one in found.removed]) for name in ("top", "random"))
+    unit = "" if test.target.dtype.kind == "f" else "%"
+    means = [Interval.of(_mean(falls, None, resample)) for falls in (top, chance, top - chance)]
+    return Faithful(TOP, unit, means[0], means[1], means[2], Interval.of(_mean(top, chance, resample)))
+
+
+def _mean(falls: NDArray[np.float64], over: NDArray[np.float64] | None, resample: Resample) -> Estimate:
+    """The mean of falls (n,), or their sum over another's."""
+    below = np.ones(len(falls)) if over is None else over
+
+    def of(weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.asarray((weights @ falls) / (weights @ below))
+
+    draws = np.concatenate([of(w) for w in resample.weights(resample.draws_for(1))])
+    value = float(of(np.ones((1, len(falls))))[0])
+    return interval(Drawn(value, len(falls), draws=draws, left_out=of(resample.leave_out())), resample)
