@@ -104,8 +104,8 @@ def measured(rows: int, epochs: int, most: int) -> list[dict[str, Any]]:
 
 def main() -> None:
     if sys.argv[1:2] == ["learn"]:
-        out, rows, epochs, dropout, moving = sys.argv[2:]
-        learn(Path(out), int(rows), int(epochs), float(dropout), bool(int(moving)))
+        out, *numbers, dropout, moving = sys.argv[2:]
+        learn(Path(out), int(numbers[0]), int(numbers[1]), float(dropout), bool(int(moving)))
         return
     trial = sys.argv[1:2] == ["trial"]
     rows, epochs = (192, 2) if trial else (ROWS, 3)

@@ -50,7 +50,8 @@ def taught(module: Any, pixels: Any, target: Any, epochs: int, rate: float, aver
     from torch.nn import functional
 
     from trunkline.training.augment import moved
-    from trunkline.training.loop import Recipe, train_loop
+    from trunkline.training.gradient import Recipe
+    from trunkline.training.loop import train_loop
     from trunkline.training.settings import LoopSettings
 
     recipe = Recipe(

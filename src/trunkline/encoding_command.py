@@ -13,7 +13,7 @@ import click
 Command = Callable[..., None]
 
 
-class _Part(click.ParamType):
+class _Part(click.ParamType[tuple[int, int]]):
     name = "K/N"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:

@@ -55,7 +55,8 @@ def _main() -> None:
             if asked["do"] == "lint":
                 found: Any = helm.lint(CHART, values, strict=True, kube_version="v1.30.0")
             elif asked["do"] == "check":
-                found = chart.validate_schema(values)
+                chart.validate_schema(values)  # raises
+                found = None
             else:
                 found = chart.render(values, name="demo", namespace="prod")
         print(json.dumps({"found": found}))

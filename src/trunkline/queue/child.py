@@ -20,9 +20,9 @@ _FIRST_KILLED = 500  # of -1000 to 1000: memory that runs out takes a training, 
 
 def yield_to_others() -> None:
     """Only what nobody else wants, also as a session: with autogroups (sched(7)) all else counts only within one."""
-    os.nice(_LAST)
     if hasattr(os, "SCHED_IDLE"):  # below niceness: whoever wakes goes first at once
         os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    os.nice(_LAST)
     for name, value in (("autogroup", _LAST), ("oom_score_adj", _FIRST_KILLED)):
         with suppress(OSError):  # a kernel without it, or a container that may not
             Path("/proc/self", name).write_text(str(value), encoding="ascii")
@@ -38,9 +38,9 @@ def end_with(runner: int) -> bool:
 def main(runner: str, cores: str, *words: str) -> None:
     if not end_with(int(runner)):
         sys.exit(1)
-    yield_to_others()
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {int(core) for core in cores.split(",")})
+    yield_to_others()
     sys.argv = ["trunkline", *words]
     runpy.run_module("trunkline", run_name="__main__")
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from trunkline.store.database import Store
     from trunkline.store.jobs import Job, Lease
 
+CHILD = ("-m", "trunkline.queue.child")
 LEASE_SECONDS = 5.0  # only one runner has a folder, so one that was stopped for longer loses nothing
 LOOK_SECONDS = 0.5  # between two looks at store, processes and memory
 PATIENCE_SECONDS = 10.0  # for a job to end after it was asked to
@@ -178,7 +179,7 @@ class Runner:
         log = log_file(self.folder, job)
         with log.open("ab") as file:
             process = subprocess.Popen(
-                [sys.executable, "-m", "trunkline.queue.child", str(os.getpid()), ",".join(map(str, cores)), *what.words],
+                [sys.executable, *CHILD, str(os.getpid()), ",".join(map(str, cores)), *what.words],
                 cwd=what.folder if Path(what.folder).is_dir() else self.folder, env=_environment(cores, gpus),
                 stdin=subprocess.DEVNULL, stdout=file, stderr=file, start_new_session=True,
             )  # fmt: skip

@@ -199,7 +199,7 @@ class Server:
             raise
 
         async def again(other: Served, rows: list[Any]) -> list[dict[str, Any]]:
-            return (await self.run_answered(other, rows, request, top))[0]
+            return (await self._answered(other, rows, request, top))[0]
 
         seconds = perf_counter() - began
         self.comparisons.after(route, served, rows, answers, seconds, request.state.request_id, again)
@@ -224,13 +224,13 @@ class Server:
         if (await self._cost(served)).of(len(rows), size) <= INLINE_SECONDS:
             with self._program(served.name):
                 return one(answering(served, rows, top), no_engine), Spent()
-        return await self.run_answered(served, rows, request, top)
+        return await self._answered(served, rows, request, top)
 
     async def _answered(
         self, served: Served, rows: list[Any], request: Request, top: int | None
     ) -> tuple[list[dict[str, Any]], Spent]:
         compute = partial(self.compute.rows, served, rows, top)
-        return await self._run(compute, request, served.name, served.bundle.spec.serve.reuse)
+        return await self.run(compute, request, served.name, served.bundle.spec.serve.reuse)
 
     async def _cost(self, served: Served) -> Cost:
         """Measured on first use, in the pool: a bundle that nobody asked yet is verified and replayed by it."""
@@ -318,11 +318,6 @@ def _columns(served: Served) -> list[str]:
     """What a row of a call may hold."""
     spec = served.bundle.spec
     return [*spec.inputs, *([spec.data.id] if spec.data.id else [])]
-
-
-def _pooled(engine: str, texts: list[str]) -> Steps[NDArray[np.float32]]:
-    (vectors,) = yield [Call(engine, texts)]
-    return np.asarray(vectors, np.float32)
 
 
 def caller_of(request: Request) -> Caller:

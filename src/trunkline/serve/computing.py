@@ -10,10 +10,12 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from trunkline.explain.why import Asked
 from trunkline.serve.answer import answering
 from trunkline.serve.catalog import Catalog, Served
 from trunkline.serve.matrix import answering_matrix
 from trunkline.serve.schedule import Scheduler, Spent, Ticket
+from trunkline.serve.why import Told, answering_why
 from trunkline.types import Call, Steps
 
 T = TypeVar("T")
@@ -40,6 +42,12 @@ class Compute(Protocol):
         """The pooled vectors of texts, and how many tokens they have."""
         ...
 
+    async def why(
+        self, served: Served, rows: Sequence[Any], asked: Asked, top: int | None, ticket: Ticket
+    ) -> tuple[Told, Spent]:
+        """See `why.answering_why`."""
+        ...
+
 
 class Here:
     """In this process, by its scheduler."""
@@ -61,6 +69,11 @@ class Here:
         vectors, spent = await self._scheduler.run(_pooled(engine, texts), ticket)
         cost = self._scheduler.engines[engine].cost
         return (vectors, sum(cost(text) for text in texts)), spent
+
+    async def why(
+        self, served: Served, rows: Sequence[Any], asked: Asked, top: int | None, ticket: Ticket
+    ) -> tuple[Told, Spent]:
+        return await self._scheduler.run(answering_why(served, rows, asked, top), ticket)
 
 
 class Waiting:

@@ -216,7 +216,7 @@ def _serve(
     from trunkline.serve.app import build
 
     with closing(traces) if traces else nullcontext(), cluster or nullcontext(), Watcher(live) as watcher:
-        app = build(live, store=store, traces=traces, away=cluster and cluster.computing(live))
+        app = build(live, store=store, traces=traces, away=cluster.computing(live) if cluster else None)
         gc.freeze()  # what is loaded now stays; the collector need not look at it again
         signal.signal(signal.SIGTERM, _leave)  # uvicorn gives the signal back when all calls are ended
         if parent is None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -14,7 +16,7 @@ from trunkline.serve.leaving import while_here
 from trunkline.serve.log import request_id
 from trunkline.serve.problems import json_bytes
 from trunkline.serve.rollout import identity
-from trunkline.serve.why import ROWS, answering_why
+from trunkline.serve.why import ROWS
 
 
 def why_route(server: Server) -> Route:
@@ -37,8 +39,8 @@ async def _answered(server: Server, name: str, body: bytes, request: Request) ->
     request.state.version, request.state.engine = served.bundle.version, served.bundle.manifest.engine
     try:
         asked = Asked(parsed.label, parsed.method, parsed.budget, parsed.top)
-        steps = answering_why(served, parsed.rows, asked, top)
-        told, spent = await server.run(steps, request, served.name, served.bundle.spec.serve.reuse)
+        compute = partial(server.compute.why, served, parsed.rows, asked, top)
+        told, spent = await server.run(compute, request, served.name, served.bundle.spec.serve.reuse)
     except RequestError as error:
         if type(error) is not RequestError:
             raise

@@ -5,16 +5,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from time import monotonic
 from typing import Any, Protocol
 
 import orjson
 
+from trunkline.explain.why import Asked
 from trunkline.serve.catalog import Catalog, Served
 from trunkline.serve.computing import Answers, Compute, Vectors
 from trunkline.serve.log import log
 from trunkline.serve.on_ray.order import named, opened, who
 from trunkline.serve.schedule import Spent, Ticket
+from trunkline.serve.why import Told
 from trunkline.serve.wire import LateError
 
 _PAUSE = 0.05  # before a lost call is sent again; Ray learns of a death within it
@@ -88,6 +91,15 @@ class Away:
 
     async def vectors(self, engine: str, texts: list[str], ticket: Ticket) -> tuple[Vectors, Spent]:
         return await self._ask((engine,), ticket, "vectors", engine, texts)
+
+    async def why(
+        self, served: Served, rows: Sequence[Any], asked: Asked, top: int | None, ticket: Ticket
+    ) -> tuple[Told, Spent]:
+        trunks = trunks_of(served)
+        if not trunks:
+            return await self._here.why(served, rows, asked, top, ticket)
+        body, spent = await self._ask(trunks, ticket, "why", named(served), list(rows), asdict(asked), top)
+        return Told(**orjson.loads(body)), spent
 
     async def _ask(self, trunks: tuple[str, ...], ticket: Ticket, method: str, *order: Any) -> tuple[Any, Spent]:
         """Until there is an answer or the deadline has passed. Raises what the replica raised, and LateError."""

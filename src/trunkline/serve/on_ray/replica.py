@@ -10,7 +10,7 @@ import asyncio
 import os
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -73,6 +73,18 @@ class Replica:
     async def vectors(self, who: Who, engine: str, texts: list[str]) -> Reply:
         """(float32 (n, dim), tokens)"""
         return await _told(lambda: self._compute.vectors(engine, texts, ticket(who)))
+
+    async def why(
+        self, who: Who, named: Mapping[str, str], rows: Sequence[Any], asked: Mapping[str, Any], top: int | None
+    ) -> Reply:
+        """Answers of one product with their reasons: `why.Told` as JSON."""
+        from trunkline.explain.why import Asked
+
+        async def answers() -> tuple[bytes, Spent]:
+            found, spent = await self._compute.why(await self._served(named), rows, Asked(**asked), top, ticket(who))
+            return _json(asdict(found)), spent
+
+        return await _told(answers)
 
     def pid(self) -> int:
         """For whoever looks after the processes."""
