@@ -52,8 +52,9 @@ def _main() -> None:
     values = asked["values"]
     try:
         with helm.Chart.load(CHART) as chart:
+            found: Any = None
             if asked["do"] == "lint":
-                found: Any = helm.lint(CHART, values, strict=True, kube_version="v1.30.0")
+                found = helm.lint(CHART, values, strict=True, kube_version="v1.30.0")
             elif asked["do"] == "check":
                 chart.validate_schema(values)  # raises
                 found = None

@@ -299,13 +299,13 @@ def test_a_killed_replica_loses_no_request(tmp_path: Path, monkeypatch: pytest.M
         for thread in threads:
             thread.start()
         try:
-            until = time.monotonic() + 120
-            while len(answers) < 100 or len(replica_pids(str(tmp_path))) < 2:
+            until = time.monotonic() + 300
+            while len(answers) < 50 or len(replica_pids(str(tmp_path))) < 2:
                 assert time.monotonic() < until, f"{len(answers)} answers, {replica_pids(str(tmp_path))}"
                 time.sleep(0.05)
             os.kill(replica_pids(str(tmp_path))[0], signal.SIGKILL)
             killed = len(answers)
-            while len(answers) < killed + 200:
+            while len(answers) < killed + 100:
                 assert time.monotonic() < until
                 time.sleep(0.05)
         finally:
