@@ -175,7 +175,8 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2)
     given = parser.parse_args()
     kept = given.trials == TRIALS and not given.rows
-    for name in SETS if given.what == "all" else {given.what} - {"table"}:
+    names: dict[str, list[str]] = {"all": list(SETS), "table": []}
+    for name in names.get(given.what, [given.what]):
         found = json.dumps(measure(Asked(name, given.trials, given.rows, given.jobs)), indent=2, ensure_ascii=False)
         print(found)
         if kept:
