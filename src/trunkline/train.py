@@ -18,7 +18,6 @@ from trunkline.desk import Desk
 from trunkline.engines.own import Owned
 from trunkline.errors import DataError
 from trunkline.explain.subject import Subject
-from trunkline.explain.survey import survey
 from trunkline.files import folder_lock
 from trunkline.methods import METHODS
 from trunkline.methods.ablation import without_each
@@ -40,7 +39,7 @@ from trunkline.proof import (
     render_card,
     render_html,
 )
-from trunkline.proof.reasons import with_reasons
+from trunkline.reasoned import reasoned
 from trunkline.record import Kept
 from trunkline.shelf import Shelf
 from trunkline.spec import Spec
@@ -176,7 +175,8 @@ def pack(
     watch.lap("prove")
     report = prove(replace(evidence, seconds=watch.seconds))
     if line.spec.explain:
-        report = reasoned(line, report, candidate.head, decision, loaded.test)
+        subject = Subject(candidate.head, line.task, decision, loaded.train.labels, line.spec.inputs)
+        report = reasoned(report, line.spec, subject, loaded, line.ask, line.desk.ask_uncached(line.networks))
     line.progress.station("prove", headline(report, report.language))
     return freeze(
         place,
@@ -264,15 +264,6 @@ def evidence_of(
         machine=machine(),
         version=version,
     )
-
-
-def reasoned(line: Line, report: Report, head: Head, decision: Decision, test: Examples) -> Report:
-    """The report with reasons: of its worst mistakes, overall, and whether they are the real ones."""
-    place = {row: at for at, row in enumerate(test.rows.tolist())}
-    subject = Subject(head, line.task, decision, test.labels, line.spec.inputs)
-    mistakes = [place[mistake.row] for mistake in report.mistakes]
-    found = survey(subject, test.inputs, mistakes, line.spec.seed, line.desk.ask_uncached(line.networks))
-    return with_reasons(report, found, test, line.spec.seed)
 
 
 def predicted(line: Line, head: Head, decision: Decision, rows: Examples, ask: Ask) -> Prediction:

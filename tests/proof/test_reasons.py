@@ -61,6 +61,18 @@ def test_columns_that_count_too(table: Bundle) -> None:
     assert mistakes
     assert {reason["kind"] for reason in mistakes[0]["why"]} == {"column"}
     assert not any(mistake["why"] for mistake in mistakes[6:])
+    assert {near["label"] for near in mistakes[0]["near"]} <= {"yes", "no"}
+    assert len(mistakes[0]["near"]) == 2
+
+
+def test_a_tree_imitates_the_product(table: Bundle, text: Bundle) -> None:
+    tree = table.report["why"]["imitation"]
+    assert "income" in tree["rules"][0]["question"]
+    assert tree["fidelity"]["low"] > tree["commonest"]
+    assert "says the same on" in (table.folder / "report.html").read_text(encoding="utf-8")
+    assert text.report["why"]["imitation"]["rules"]
+    assert without_rows(text.report)["why"]["imitation"] is None
+    assert without_rows(table.report)["why"]["imitation"] == tree
 
 
 def test_pages_and_cards_tell_them(text: Bundle, table: Bundle) -> None:

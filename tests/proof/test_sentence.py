@@ -85,6 +85,8 @@ def test_cards_have_front_matter_and_no_rows(language: str) -> None:
         assert result["metrics"][0]["value"] == report.main.value
         assert values["library_name"] == "trunkline"
         assert "MIT" in body
+        english, chinese = body.index("## What it does"), body.index("## 用途")
+        assert (english < chinese) == (language == "en")
         for mistake in report.mistakes:
             assert mistake.inputs["text"] not in text
 

@@ -20,6 +20,7 @@ WORDS = 25_000  # that the perturbed rows of a survey may have together: some se
 FEWEST, MOST_ROWS = 20, 200  # rows looked at, whatever their length
 PICTURE = 150  # words that a picture counts as
 MISTAKES = 6
+TOGETHER = 32  # rows that are looked at at once; pictures one by one, since each of their perturbed ones takes a megabyte
 AGAIN = 3  # rows that a word stands in at least, to be told of the whole product
 
 
@@ -50,7 +51,8 @@ def survey(subject: Subject, rows: Sequence[Inputs], mistakes: Sequence[int], se
     sample = chosen(subject, rows, seed)
     rng = np.random.default_rng([seed, 1])
     programs = [_looked_at(subject, rows[at], [rows[i] for i in rng.integers(len(rows), size=DRAWS)], at) for at in sample]
-    ends = drive(programs, ask)
+    step = 1 if "image" in subject.kinds.values() else TOGETHER
+    ends = [end for start in range(0, len(programs), step) for end in drive(programs[start : start + step], ask)]
     known = [(at, end) for at, end in zip(sample, ends, strict=True) if not isinstance(end, Exception)]
     worst = list(mistakes)[:MISTAKES]
     ends_of_worst = drive([explaining(subject, rows[at], Asked(top=5)) for at in worst], ask)

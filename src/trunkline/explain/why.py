@@ -115,13 +115,9 @@ def explaining(subject: Subject, row: Inputs, asked: Asked) -> Steps[tuple[Answe
 
 def finding(subject: Subject, row: Inputs, asked: Asked) -> Steps[tuple[Answer, Found | Refused]]:
     """Refused where the answer has no explanation ("not_explainable"), or the row has no part that could be left out
-    ("no_parts"). Raises RequestError for a label that isn't there or a way that the head hasn't."""
+    ("no_parts"), or a sum was wanted where there is none ("no_sum"). Raises RequestError for a label that isn't there."""
     parts = Parts(row, subject.kinds, typical(subject.head))
     exact = sum_of(subject.head, parts) if asked.method in ("auto", "sum") else None
-    if asked.method == "sum" and exact is None:
-        raise RequestError(
-            "the scores of this product's head are no sum over the parts of a row", where="method", found="sum", wanted="occlusion, or auto"
-        )
     first, rows = first_rows(parts, asked.most)
     alone = exact is not None or asked.method == "lime"
     finished = yield from subject.run(rows[:1] if alone else rows)
@@ -131,6 +127,8 @@ def finding(subject: Subject, row: Inputs, asked: Asked) -> Steps[tuple[Answer, 
         return answer, target
     if not first:
         return answer, Refused("no_parts", "no part of this row can be left out: it has no words, no table cells and no picture")
+    if asked.method == "sum" and (exact is None or target.unit == "distance"):
+        return answer, Refused("no_sum", "what is explained is no sum over the parts of this row; method = occlusion, or auto")
     if asked.method == "lime":
         fit = yield from lime.lime(subject, parts, target, finished, asked.most)
         return answer, Found(parts, target, finished, fit.weighed, "lime", fit.base, fit.rows, fit.agreement)

@@ -24,10 +24,11 @@ SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|!~&])")
 
 
 def render_card(report: Report, language: str) -> str:
-    """Front matter, then the sentence, figures, limits, data, trunks and verdict. Holds no customer
-    rows; a customer's words in names are escaped."""
-    body = "\n".join(_body(report, language))
-    return f"---\n{_yaml(_front(report))}---\n\n{body}"
+    """Front matter, then the sentence, figures, limits, data, trunks and verdict, in `language` and then in the other one
+    (English, Chinese). Holds no customer rows; a customer's words in names are escaped."""
+    other = "en" if language == "zh" else "zh"
+    bodies = ("\n".join(_body(report, each)) for each in (language, other))
+    return f"---\n{_yaml(_front(report))}---\n\n" + "\n\n".join(bodies)
 
 
 def _front(report: Report) -> dict[str, Any]:

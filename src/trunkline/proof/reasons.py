@@ -2,34 +2,57 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from trunkline.explain.faithful import TOP
 from trunkline.explain.survey import Survey
+from trunkline.methods.imitation import Imitation as Tree
 from trunkline.proof.intervals import Drawn, interval
-from trunkline.proof.report import Faithful, Interval, Leaning, Mistake, Reason, Report, Why
+from trunkline.proof.proportion import proportion
+from trunkline.proof.report import (
+    Faithful,
+    Imitation,
+    Interval,
+    Leaning,
+    Mistake,
+    Near,
+    Reason,
+    Report,
+    Rule,
+    Why,
+)
 from trunkline.proof.resample import Resample
 from trunkline.types import Estimate, Examples
 
 SHOWN = 24
 
 
-def with_reasons(report: Report, found: Survey, test: Examples, seed: int) -> Report:
-    """The report with what the survey of its test rows found."""
+def with_reasons(
+    report: Report, found: Survey, tree: Tree | None, near: Mapping[int, Sequence[Near]], test: Examples, seed: int
+) -> Report:
+    """The report with what the survey of its test rows found, a tree that imitates the product, and the training rows near
+    test rows, by their numbers in the source."""
     place = {int(row): at for at, row in enumerate(test.rows.tolist())}
 
     def of(mistake: Mistake) -> Mistake:
         explained = found.explained.get(place.get(mistake.row, -1))
-        if explained is None:
-            return mistake
-        reasons = tuple(Reason(one.column, one.kind, one.name, one.weight, one.without) for one in explained.reasons)
-        return msgspec.structs.replace(mistake, why=reasons)
+        told = () if explained is None else explained.reasons
+        reasons = tuple(Reason(one.column, one.kind, one.name, one.weight, one.without) for one in told)
+        return msgspec.structs.replace(mistake, why=reasons, near=tuple(near.get(mistake.row, ())))
 
     overall = tuple(Leaning(one.column, one.kind, one.name, one.label, one.weight, one.rows) for one in found.leanings[:SHOWN])
-    why = Why(_faithful(found, test, seed), overall)
+    why = Why(_faithful(found, test, seed), overall, None if tree is None else _imitation(tree, test, seed))
     return msgspec.structs.replace(report, mistakes=tuple(map(of, report.mistakes)), why=why)
+
+
+def _imitation(tree: Tree, test: Examples, seed: int) -> Imitation:
+    units = Resample(len(test), test.groups, test.times, seed).units
+    rules = tuple(Rule(one.depth, one.question, one.answer, one.rows) for one in tree.rules)
+    return Imitation(rules, Interval.of(proportion(tree.same, units)), tree.commonest)
 
 
 def _faithful(found: Survey, test: Examples, seed: int) -> Faithful | None:

@@ -169,6 +169,14 @@ class Reason(Struct, frozen=True):
     without: float | None = None
 
 
+class Near(Struct, frozen=True):
+    """A training row that lies near another row."""
+
+    row: int
+    inputs: dict[str, str]
+    label: str
+
+
 class Mistake(Struct, frozen=True):
     """A wrong answer. probability: what the answer was sure of (None for numbers); size: how wrong,
     for ordering."""
@@ -179,7 +187,8 @@ class Mistake(Struct, frozen=True):
     answer: str
     probability: float | None
     size: float
-    why: tuple[Reason, ...] = ()  # of the worst ones
+    why: tuple[Reason, ...] = ()  # of the worst ones, as is
+    near: tuple[Near, ...] = ()
 
 
 class Leaning(Struct, frozen=True):
@@ -205,9 +214,27 @@ class Faithful(Struct, frozen=True):
     ratio: Interval
 
 
+class Rule(Struct, frozen=True):
+    """As `methods.imitation.Rule`."""
+
+    depth: int
+    question: str
+    answer: str
+    rows: int
+
+
+class Imitation(Struct, frozen=True):
+    """A small tree, how often it says what the product says (of the test rows), and how often the commonest answer is it."""
+
+    rules: tuple[Rule, ...]
+    fidelity: Interval
+    commonest: float
+
+
 class Why(Struct, frozen=True):
     faithful: Faithful | None
     overall: tuple[Leaning, ...]
+    imitation: Imitation | None = None
 
 
 class Brought(Struct, frozen=True):
@@ -355,7 +382,9 @@ def without_rows(report: Mapping[str, Any]) -> dict[str, Any]:
     and values of the slices."""
     why = report.get("why")
     if why:
+        worded = "text" in report["inputs"].values()  # its tree may ask for words
         why = {**why, "overall": [one for one in why["overall"] if one["kind"] == "column"]}
+        why |= {"imitation": None} if worded else {}
     slices = [{**part, "value": f"#{at}"} for at, part in enumerate(report.get("slices", ()), start=1)]
     return {**report, "mistakes": [], "slices": slices, "why": why}
 

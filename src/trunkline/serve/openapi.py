@@ -39,9 +39,9 @@ def openapi(catalog: Catalog, limits: Limits, compute: Waiting) -> Json:
     paths: Json = {}
     for name in sorted(catalog.products):
         paths[f"/v1/products/{name}/predict"] = {"post": _predict(catalog.products[name], compute, limits)}
+    paths |= why_paths(catalog.products[name] for name in sorted(catalog.products))
     paths["/v1/matrix/predict"] = {"post": _matrix(catalog, compute)}
-    first = next(iter(sorted(catalog.products)), None)
-    paths |= _gets(first) | why_paths(first) | job_paths(limits) | protocol_paths(repository=True)
+    paths |= _gets(next(iter(sorted(catalog.products)), None)) | job_paths(limits) | protocol_paths(repository=True)
     return {
         "openapi": "3.1.0",
         "info": {

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from trunkline.explain.why import METHODS, MOST, ROWS, TOP
+from trunkline.serve.catalog import Served
+from trunkline.serve.describe import input_schema
+from trunkline.serve.examples import example_row
 from trunkline.serve.openapi_parts import (
     DEADLINE,
     JSON,
@@ -11,7 +16,6 @@ from trunkline.serve.openapi_parts import (
     OPTIONAL_TEXT,
     TEXT,
     Json,
-    path,
     problems,
     response,
 )
@@ -48,48 +52,54 @@ _WHY: Json = {
     },
     "required": ["of", "method", "unit", "figure", "reasons", "parts", "rows"],
 }
-_ANSWER: Json = {
-    "type": "object",
-    "properties": {
-        "id": {}, "status": {"enum": ["ok", "abstained", "out_of_scope", "error"]}, "why": _WHY,
-        "why_not": {"type": "object", "properties": {"error": TEXT, "message": TEXT}, "description": "Where there is no explanation."},
-    },
-    "required": ["id", "status"],
+_WHY_NOT: Json = {
+    "type": "object", "properties": {"error": TEXT, "message": TEXT}, "description": "Where there is no explanation.",
 }  # fmt: skip
-_REQUEST: Json = {
-    "type": "object",
-    "properties": {
-        "rows": {"type": "array", "maxItems": MOST_ROWS, "items": {"type": "object"}},
-        "row": {"type": "object"},
-        "label": {**OPTIONAL_TEXT, "description": "To explain another one than the answer's."},
-        "method": {"enum": list(METHODS), "default": "auto"},
-        "budget": {"type": ["integer", "null"], "minimum": 1, "maximum": MOST, "description": f"Rows computed for a reason at most; {ROWS}."},
-        "top": {"type": "integer", "minimum": 1, "maximum": MOST, "default": TOP, "description": "Reasons given."},
-        "user": OPTIONAL_TEXT,
-        "request_id": OPTIONAL_TEXT,
-    },
-    "oneOf": [{"required": ["rows"]}, {"required": ["row"]}],
-    "additionalProperties": False,
-}
 _REFUSED = {
     "403": "The key was not made for this, or the product's owner switched explanations off.",
 }
 
 
-def why_paths(product: str | None) -> Json:
-    """Path -> operations; product: an example."""
+def why_paths(products: Iterable[Served]) -> Json:
+    """Path -> operations, of the products whose owners allow it."""
+    return {f"/v1/products/{one.name}/why": {"post": _why(one)} for one in products if one.bundle.spec.explain}
+
+
+def _why(served: Served) -> Json:
+    labels = {"enum": [*served.bundle.labels, None]} if served.bundle.labels else {"type": "null"}
+    row = input_schema(served)
+    request = {
+        "type": "object",
+        "properties": {
+            "rows": {"type": "array", "maxItems": MOST_ROWS, "items": row},
+            "row": row,
+            "label": {**labels, "description": "To explain another one than the answer's."},
+            "method": {"enum": list(METHODS), "default": "auto"},
+            "budget": {"type": ["integer", "null"], "minimum": 1, "maximum": MOST, "description": f"Rows computed for a reason at most; {ROWS}."},
+            "top": {"type": "integer", "minimum": 1, "maximum": MOST, "default": TOP, "description": "Reasons given."},
+            "user": OPTIONAL_TEXT,
+            "request_id": OPTIONAL_TEXT,
+        },
+        "oneOf": [{"required": ["rows"]}, {"required": ["row"]}],
+        "additionalProperties": False,
+    }
+    answer = {
+        "type": "object",
+        "properties": {"id": {}, "status": {"enum": ["ok", "abstained", "out_of_scope", "error"]}, "why": _WHY, "why_not": _WHY_NOT},
+        "required": ["id", "status"],
+    }
     answers = {
         "type": "object",
-        "properties": {"product": TEXT, "version": TEXT, "digest": TEXT, "answers": {"type": "array", "items": _ANSWER}},
+        "properties": {"product": TEXT, "version": TEXT, "digest": TEXT, "answers": {"type": "array", "items": answer}},
         "required": ["product", "version", "digest", "answers"],
     }
-    operation = {
-        "operationId": "why",
-        "summary": "Why an answer is what it is",
-        "x-summary-zh": "答案的理由",
+    title = served.bundle.spec.title or served.name
+    return {
+        "operationId": f"why_{served.name}",
+        "summary": f"{title}: why?",
+        "x-summary-zh": f"{title}：为什么",
         "description": f"Answers with the words, columns or regions that pushed them; at most {MOST_ROWS} rows a call.",
-        "parameters": [path("name", product), DEADLINE, ONCE],
-        "requestBody": {"required": True, "content": {JSON: {"schema": _REQUEST}}},
+        "parameters": [DEADLINE, ONCE],
+        "requestBody": {"required": True, "content": {JSON: {"schema": request, "example": {"row": example_row(served)}}}},
         "responses": {"200": response("Answers, in the order of the rows.", {JSON: answers}), **problems((*OF_A_CALL, "409"), meanings=_REFUSED)},
     }
-    return {"/v1/products/{name}/why": {"post": operation}}
