@@ -193,6 +193,16 @@ def test_text_scores_are_the_features_after_the_columns() -> None:
     np.testing.assert_array_equal(one(TreesHead.load(meta, arrays).run(rows), ask).values, [10, 20])
 
 
+def test_a_head_of_an_older_bundle_has_no_counts() -> None:
+    meta, arrays = _head().save()
+    del arrays["count"]
+    with pytest.raises(BundleError):
+        TreesHead.load(meta, arrays)
+    del meta["counted"]
+    again = TreesHead.load(meta, arrays)
+    np.testing.assert_array_equal(one(again.run(ROWS), _no_engine).values, one(_head().run(ROWS), _no_engine).values)
+
+
 def _damage(name: str, at: int, value: float) -> dict[str, NDArray[Any]]:
     _, arrays = _head().save()
     array = arrays[name].copy()

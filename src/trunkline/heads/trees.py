@@ -67,6 +67,7 @@ class TreesHead:
             "link": self.link,
             "outputs": self.outputs,
             "texts": [{"column": text.column, "engine": text.engine} for text in self.texts],
+            "counted": self.trees.count is not None,  # heads of older bundles are not
         }
         arrays = self.trees.save()
         for i, text in enumerate(self.texts):
@@ -87,6 +88,8 @@ class TreesHead:
             link = meta["link"]
         except (KeyError, TypeError, ValueError) as error:
             raise BundleError("a tree head can't be read", found=repr(error)) from None
+        if meta.get("counted") and "count" not in arrays:
+            raise BundleError("a tree head lacks an array", found="'count'")
         for text in texts:
             if text.weights.ndim != 2 or text.bias.shape != text.weights.shape[1:]:
                 raise BundleError("a tree head's text scores don't fit each other", where=text.column)
