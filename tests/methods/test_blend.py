@@ -64,8 +64,8 @@ def test_boosting_makes_room_within_the_budget() -> None:
 
 
 def test_settings_are_refused() -> None:
-    with pytest.raises(SpecError, match="knots"):
-        Blend().fit(spec_of("classify", name="blend", settings={"knots": 8}), examples_of("two", n=60), folds_of(60), no_engine)
+    with pytest.raises(SpecError, match="knotts"):
+        Blend().fit(spec_of("classify", name="blend", settings={"knotts": 8}), examples_of("two", n=60), folds_of(60), no_engine)
 
 
 @pytest.mark.parametrize(

@@ -103,8 +103,8 @@ def test_settings_are_read_and_unknown_ones_refused() -> None:
     assert learn("knn", examples(), method={"name": "knn", "settings": {"neighbours": 7}}).settings["neighbours"] == 7
     with pytest.raises(SpecError, match="penalti"):
         learn("linear", examples(), method={"name": "linear", "settings": {"penalti": 1}})
-    with pytest.raises(SpecError):
-        learn("fused", examples(), method={"name": "fused", "settings": {"penalty": 1}})
+    with pytest.raises(SpecError, match="neighbours"):
+        learn("fused", examples(), method={"name": "fused", "settings": {"neighbours": 1}})
     # the n-gram baseline of a product with settings for another method ignores them
     learn("ngrams", examples(), method={"name": "linear", "settings": {"penalty": 3.0}})
 

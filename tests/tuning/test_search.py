@@ -289,10 +289,11 @@ def test_better_settings_are_written_and_the_next_report_shows_the_search(tmp_pa
     assert used(made.spec, made.folder) == found
     bundle = again(made).train()
     assert bundle.report["tuned"]["best"] == found.best
-    assert "Its settings were searched" in bundle.read("report.html").decode()
     from trunkline.proof.html import render_html
 
-    assert "设置经过搜索" in render_html(bundle.report, "zh")
+    told = {"en": "Its settings were searched", "zh": "设置经过搜索"}
+    assert all(words in render_html(bundle.report, language) for language, words in told.items())
+    assert any(words in bundle.read("report.html").decode() for words in told.values())
 
 
 def test_nothing_better_is_nothing_to_write(tmp_path: Path) -> None:
