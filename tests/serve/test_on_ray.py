@@ -157,6 +157,16 @@ def test_one_that_is_always_lost_ends_at_its_deadline(folder: Path) -> None:
     assert reply.status_code == 504
 
 
+def test_a_replica_that_never_answers_is_given_up_at_the_deadline(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def forever(self: _NearGroup, method: str, *told: Any) -> Any:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(_NearGroup, "call", forever)
+    with near(folder) as (client, _):
+        reply = client.post(PREDICT.format("support"), json={"row": {"text": "a"}}, headers={"x-timeout-ms": "200"})
+    assert reply.status_code == 504
+
+
 def test_a_replica_answers_as_the_version_that_it_is_asked_for(folder: Path) -> None:
     """One that has no role there, as where the server has seen a deployment before the replica did."""
     shelf = make_product(folder, "mood", labels=("fine", "poor"))
