@@ -13,16 +13,13 @@ import click
 Command = Callable[..., None]
 
 
-class _Part(click.ParamType[tuple[int, int]]):
-    name = "K/N"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
-        if isinstance(value, tuple):
-            return value
-        found = re.fullmatch(r"([0-9]{1,4})/([0-9]{1,4})", str(value))
-        if found is None or not 1 <= int(found[1]) <= int(found[2]):
-            self.fail(f"{value!r} is no part; the second of three is 2/3", param, ctx)
-        return int(found[1]), int(found[2])
+def _part(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, int] | None:
+    if value is None:
+        return None
+    found = re.fullmatch(r"([0-9]{1,4})/([0-9]{1,4})", value)
+    if found is None or not 1 <= int(found[1]) <= int(found[2]):
+        raise click.BadParameter(f"{value!r} is no part; the second of three is 2/3", ctx, param)
+    return int(found[1]), int(found[2])
 
 
 def command(emit: Callable[[bool, dict[str, Any], str], None], as_json: Callable[[Command], Command]) -> click.Command:
@@ -30,7 +27,7 @@ def command(emit: Callable[[bool, dict[str, Any], str], None], as_json: Callable
     @click.argument("folder", type=click.Path(path_type=Path))
     @click.option("--data", type=click.Path(path_type=Path), help="A table of the product's columns; default: its own rows.")
     @click.option("--processes", default=1, show_default=True, type=click.IntRange(1, 64), help="Processes that share the rows out.")
-    @click.option("--part", type=_Part(), help="Only every N-th block from the K-th, for several machines with one cache.")
+    @click.option("--part", metavar="K/N", callback=_part, help="Only every N-th block from the K-th, for several machines with one cache.")
     @as_json
     def encode(folder: Path, data: Path | None, processes: int, part: tuple[int, int] | None, json_: bool) -> None:
         """Put the features of a product's rows into the cache; what is there is not computed again."""
