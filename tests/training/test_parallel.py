@@ -15,9 +15,11 @@ import pytest
 pytest.importorskip("torch", reason="torch is not installed")
 pytest.importorskip("accelerate", reason="accelerate is not installed")
 
+from click.testing import CliRunner
 from safetensors.torch import load_file
 from tests.training import together
 
+from trunkline.cli import main
 from trunkline.errors import TrainError
 from trunkline.training import parallel
 
@@ -109,3 +111,12 @@ def test_the_first_process_says_which_one_can_not_learn_with_it(monkeypatch: pyt
     with pytest.raises(TrainError, match="process 1 can't learn with this one") as error:
         parallel.met("a")
     assert says in error.value.found
+
+
+def test_pretraining_is_for_one_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name, value in {"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1"}.items():
+        monkeypatch.setenv(name, value)
+    (tmp_path / "texts.txt").write_text("one\n")
+    done = CliRunner().invoke(main, ["pretrain", str(tmp_path / "texts.txt"), "--to", str(tmp_path / "new")])
+    assert done.exit_code == 2
+    assert "pretrain learns in one process" in done.stderr

@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from trunkline.errors import TrunklineError
+
 Command = Callable[..., None]
 
 
@@ -40,7 +42,10 @@ def command(emit: Callable[[bool, dict[str, Any], str], None], as_json: Callable
         text = "folder:TO". Pictures (folders) give a start for the method cnn: start = "TO".
         """
         from trunkline.terminal import Terminal
+        from trunkline.training import parallel
 
+        if parallel.size() > 1:
+            raise TrunklineError("pretrain learns in one process", found=f"{parallel.size()} processes", hint="the same command without torchrun")
         set_up = {} if epochs is None else {"epochs": epochs}
         if from_pictures(given):
             emit(json_, *_pictures(given, to, {"size": size, "side": side, **set_up}, seed, Terminal()))
