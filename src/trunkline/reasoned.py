@@ -26,6 +26,8 @@ NEAR = 2  # training rows told beside a mistake
 def reasoned(report: Report, spec: Spec, subject: Subject, loaded: Loaded, ask: Ask, uncached: Ask) -> Report:
     """The report with its reasons. uncached: for rows without some of their parts, which nobody asks for again."""
     test = loaded.test
+    if test.target.dtype == object:  # an answer that is a part of the text has no reasons
+        return report
     place = {row: at for at, row in enumerate(test.rows.tolist())}
     mistakes = [place[mistake.row] for mistake in report.mistakes]
     found = survey(subject, test.inputs, mistakes, spec.seed, uncached)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -53,7 +54,7 @@ def finer(
         spent += len(pieces)
         open_ = [one for one in open_ if all(one is not whole for whole, _ in chosen)]
         for whole, cut in chosen:
-            own, more = more[: len(cut)], more[len(cut) :]
+            own = [piece for piece in more if piece.part in cut]
             if abs(sum(piece.weight for piece in own)) < KEPT * abs(whole.weight):
                 settled.append(whole)  # only together do its pieces matter
             else:
@@ -62,8 +63,9 @@ def finer(
 
 
 def _weighed(target: Target, parts: Sequence[Part], finished: Prediction) -> list[Weighed]:
-    """finished: of the row, then of the row without each part."""
+    """finished: of the row, then of the row without each part. A part without which the head gives no number has no
+    weight that could be told, and is left out."""
     figures = target.figures(finished)
     told = target.probabilities(finished) if target.unit == "log_odds" else figures
     falls = (figures[0] - figures[1:]).tolist()
-    return [Weighed(*one) for one in zip(parts, falls, told[1:].tolist(), strict=True)]
+    return [Weighed(*one) for one in zip(parts, falls, told[1:].tolist(), strict=True) if math.isfinite(one[1])]

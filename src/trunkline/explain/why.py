@@ -19,6 +19,7 @@ from trunkline.types import Answer, Inputs, Prediction, Refused, Steps
 METHODS = ("auto", "sum", "occlusion", "lime")
 ROWS = 26  # that may be computed for an explanation besides the row itself: it costs less than 30 answers
 MOST = 512  # that may be asked for
+SPANS = ("tag", "extract")  # tasks whose answers are parts of the text: nothing is left out before they are refused
 TOP = 10  # reasons given unless told otherwise
 
 
@@ -119,7 +120,7 @@ def finding(subject: Subject, row: Inputs, asked: Asked) -> Steps[tuple[Answer, 
     parts = Parts(row, subject.kinds, typical(subject.head))
     exact = sum_of(subject.head, parts) if asked.method in ("auto", "sum") else None
     first, rows = first_rows(parts, asked.most)
-    alone = exact is not None or asked.method == "lime"
+    alone = exact is not None or asked.method == "lime" or subject.task.name in SPANS
     finished = yield from subject.run(rows[:1] if alone else rows)
     answer = subject.answer(finished)
     target = target_of(answer, finished, subject.labels, asked.label)

@@ -15,6 +15,7 @@ from trunkline.serve.catalog import Served
 from trunkline.serve.placed import moved
 from trunkline.types import Ask, Inputs, Refused, Steps
 
+CELL = 80  # signs of a table cell that are told
 ROWS = 10  # of a call: each may cost as much as some 30 answers
 
 
@@ -68,5 +69,13 @@ def _told(found: Explanation | Refused, row: Any, inputs: Inputs) -> dict[str, A
         refused = error_answer(found)
         return {"why_not": {name: refused[name] for name in ("error", "message")}}
     told = found.as_dict()
-    told["reasons"] = [moved(reason, row, inputs) for reason in told["reasons"]]
+    told["reasons"] = [_as_sent(reason, row, inputs) for reason in told["reasons"]]
     return {"why": told}
+
+
+def _as_sent(reason: dict[str, Any], row: Any, inputs: Inputs) -> dict[str, Any]:
+    """With the places of the text, or the table cell, that the caller sent."""
+    cell = row.get(reason["column"])
+    if reason["kind"] != "column" or cell is None:
+        return moved(reason, row, inputs)
+    return {**reason, "name": f"{reason['column']} = {str(cell)[:CELL]}"}
