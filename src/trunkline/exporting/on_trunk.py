@@ -37,6 +37,8 @@ def plan(bundle: Bundle, head: LinearHead | MlpHead) -> Plan:
     if own is not None:
         if not isinstance(own, Adapted):
             raise cannot(bundle, f"its vectors come from {own.card.source}")
+        if own.about.kind == "cut":
+            raise cannot(bundle, "its trunk was cut smaller, which has no graph for it yet", "export the bundle that it was cut from")
         return _on_text(bundle, head, part.column, own.parts(), own.about.kind != "lora", (own.base.card.licence,))
     trunk = find(part.engine.removeprefix("trunk:"))
     if isinstance(trunk, EfficientNetLite0):
@@ -64,7 +66,7 @@ def _on_text(bundle: Bundle, head: LinearHead | MlpHead, column: str, parts: Ber
     tokenizer = parts.tokenizer
     if not isinstance(tokenizer, TokenizerJson) or not isinstance(parts.words, DenseTable):
         raise cannot(bundle, "its trunk has a vocabulary of 250,000 pieces in a form of its own", 'train it on "minilm" (English), or on an encoder with a tokenizer.json')
-    told, rounded = tokenizer.told(), parts.precision.startswith("w8")
+    told, precision = tokenizer.told(), parts.precision
     read = Tokens(
         tensor=IDS, mask=MASK, type="int64", shape=("rows", "tokens"), column=column, file=TOKENIZER, prefix=told.prefix,
         characters=told.characters, before=told.before, after=told.after, longest=told.max_tokens,
@@ -74,8 +76,8 @@ def _on_text(bundle: Bundle, head: LinearHead | MlpHead, column: str, parts: Ber
         ids = np.array(tokenizer.encode(list(call.items)), np.int64)
         return {IDS: ids, MASK: np.ones_like(ids)}
 
-    tail = Tail(text_graph(parts, rounded and whole), POOLED)
-    tolerance, files = ROUNDED if rounded else EXACT, {TOKENIZER: told.json.encode()}
+    tail = Tail(text_graph(parts, whole and precision.startswith("w8")), POOLED)
+    tolerance, files = EXACT if precision == "f32" else ROUNDED, {TOKENIZER: told.json.encode()}
     return Plan((read,), tail, _applied(tail, head), feed, tolerance, _outside(tail, head), files, licence)
 
 
