@@ -218,7 +218,7 @@ def test_hangup_reloads_one_after_another_under_load(products: Path, tmp_path: P
             swapped = len(outcomes)
             until(lambda: len(outcomes) > swapped + 50)
         assert set(outcomes) == {("v1", 200), ("v2", 200)}
-        assert set(outcomes[swapped + 4 :]) == {("v2", 200)}  # those 4 were under way
+        assert outcomes[swapped:].count(("v1", 200)) <= 4  # those were under way; who waits for its turn to note it comes later
         assert [line["pid"] for line in group.said("reloaded")] == pids  # the same processes, in order
         assert group.workers() == pids
 

@@ -26,6 +26,7 @@ from trunkline.features import Features
 from trunkline.heads import HEADS
 from trunkline.inputs import KINDS
 from trunkline.methods import METHODS
+from trunkline.methods.settings import check_settings
 from trunkline.product import Product
 from trunkline.program import one
 from trunkline.spec import parse_spec
@@ -168,8 +169,9 @@ def test_pictures_may_start_from_a_body_learned_without_labels(cache: None, tmp_
     scratch, begun = made("image", known), made("image", known, start=str(tmp_path / "start"))
     assert start.pictures == len(known)
     assert not np.array_equal(scratch.out_of_fold.values, begun.out_of_fold.values)
+    method = {"name": "cnn", "settings": {"start": str(tmp_path / "start")}}
     with pytest.raises(SpecError, match="only pictures"):
-        made("audio", examples("audio"), start=str(tmp_path / "start"))
+        check_settings(parse_spec({"name": "x", "task": "classify", "label": "label", "inputs": {"file": "audio"}, "method": method}))
 
 
 def test_a_wrong_setting_is_named() -> None:

@@ -79,11 +79,13 @@ def test_each_makes_its_own_rows_and_no_others(both: Path, case: str) -> None:
     assert first | second == set(range(together.ROWS))
 
 
-@pytest.mark.parametrize("victim", [1, pytest.param(0, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("victim", [0, 1])
 def test_a_process_that_is_killed_costs_nothing_but_time(tmp_path: Path, victim: int) -> None:
     """torchrun starts both again; they go on from the first one's checkpoint to the same bits."""
     command = [
-        sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--max-restarts", "1",
+        sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--max-restarts", "4",  # gloo, too, may need a second start on busy cores
+       
         "--monitor-interval", "0.2", "-m", "tests.training.together", str(tmp_path), f"killed{victim}", "killed7",
     ]  # fmt: skip
     done = subprocess.run(command, env={**os.environ, **ENVIRONMENT}, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)

@@ -38,7 +38,8 @@ async def _answered(server: Server, name: str, body: bytes, request: Request) ->
     served = server.route(name).choose(parsed.user, request.state.request_id)
     request.state.version, request.state.engine = served.bundle.version, served.bundle.manifest.engine
     try:
-        asked = Asked(parsed.label, parsed.method, parsed.budget, parsed.top)
+        budget = None if parsed.budget is None else wire.whole("budget", parsed.budget)
+        asked = Asked(parsed.label, parsed.method, budget, wire.whole("top", parsed.top))
         compute = partial(server.compute.why, served, parsed.rows, asked, top)
         told, spent = await server.run(compute, request, served.name, served.bundle.spec.serve.reuse)
     except RequestError as error:

@@ -82,8 +82,8 @@ class WhyRequest(PredictRequest, forbid_unknown_fields=True):
 
     label: str | None = None
     method: str = "auto"
-    budget: int | None = None
-    top: int = 10
+    budget: int | float | None = None
+    top: int | float = 10
 
 
 class MatrixRequest(Struct, forbid_unknown_fields=True):
@@ -111,6 +111,13 @@ def predict_request(body: bytes, max_rows: int) -> PredictRequest:
 def why_request(body: bytes, max_rows: int) -> WhyRequest:
     """Likewise."""
     return _with_rows(decode(_WHY, body), max_rows)
+
+
+def whole(name: str, number: float) -> int:
+    """5.0 is a whole number in JSON Schema. Raises WrongRequestError."""
+    if number != int(number):
+        raise WrongRequestError("this number is not whole", where=name, found=str(number))
+    return int(number)
 
 
 def _with_rows(request: R, max_rows: int) -> R:

@@ -269,11 +269,26 @@ def test_a_bug_fails_the_job_without_telling_what_a_row_held(
     def wrong(*_: Any) -> Any:
         raise RuntimeError("secret row")
 
-    monkeypatch.setattr(work, "_answering", wrong)
+    monkeypatch.setattr(work.Work, "_answered", wrong)
     run_until(server, place, lambda: not found(store, job).open)
     known = found(store, job)
     assert (known.state, known.result and known.result["what"]) == ("failed", "the server broke on this job")
     assert "secret" not in str(known.result)
+
+
+def test_rows_that_break_the_program_say_so_and_not_what_they_held(
+    server: Server, place: Place, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = added(place, store, digest=digest(server))
+
+    async def wrong(*_: Any) -> Any:
+        raise RuntimeError("secret row")
+
+    monkeypatch.setattr(server.compute, "rows", wrong)
+    run_until(server, place, lambda: not found(store, job).open)
+    known = found(store, job)
+    assert (known.state, known.errors) == ("done", known.progress)
+    assert b"secret" not in b"".join(pieces(place, known))
 
 
 def test_a_file_that_is_gone_fails_its_job(server: Server, place: Place, store: Store) -> None:

@@ -26,7 +26,7 @@ def a_refusal_has_its_reason(ctx: Any, response: Any, case: Any) -> None:
 def a_wrong_row_is_an_error_among_answers(ctx: Any, response: Any, case: Any) -> None:
     """What breaks the schema is refused as a whole, or said of the row."""
     wrong = {str(where.value) for where, part in case.meta.components.items() if part.mode.is_negative}
-    ours = case.operation.path.endswith("/predict") and case.media_type == "application/json"
+    ours = case.operation.path.endswith(("/predict", "/why")) and case.media_type == "application/json"
     if ours and "body" in wrong and response.status_code == 200:
         said = [answer["status"] for answer in response.json()["answers"]]
         assert "error" in said, (case.body, said)
