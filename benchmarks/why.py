@@ -92,16 +92,15 @@ def faithful(name: str, method: str, desk: Desk, how: str) -> list[dict[str, Any
 
 
 def summed(found: Sequence[Removal]) -> dict[str, Any]:
-    falls = 100 * np.array([(one.top, one.random, one.others) for one in found])
+    falls = 100 * np.array([(one.top, one.random) for one in found])
     rng = np.random.default_rng(0)
     drawn = np.stack([falls[rng.integers(len(falls), size=len(falls))].mean(axis=0) for _ in range(RESAMPLED)])
-    top, chance, others = falls.mean(axis=0)
+    top, chance = falls.mean(axis=0)
     return {
         f"drop without the top {TOP}, points": told(top, drawn[:, 0]),
         "without as many at random": told(chance, drawn[:, 1]),
         "difference": told(top - chance, drawn[:, 0] - drawn[:, 1]),
         "ratio (reach: 3)": told(top / chance, drawn[:, 0] / np.maximum(drawn[:, 1], 1e-9)),
-        "ratio to as many of the others": told(top / others, drawn[:, 0] / np.maximum(drawn[:, 2], 1e-9)),
         "median parts of a row": int(statistics.median(one.parts for one in found)),
     }
 

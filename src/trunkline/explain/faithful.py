@@ -23,11 +23,10 @@ DRAWS = 5  # of as many at random, whose mean is taken
 @dataclass(frozen=True)
 class Removal:
     """How far a row's answer fell (the label's probability, or the number's distance from what it was) without its
-    heaviest parts, without as many at random, and without as many of the others. parts: of the row, as single words."""
+    heaviest parts, and without as many at random. parts: of the row, as single words."""
 
     top: float
     random: float
-    others: float
     parts: int
 
 
@@ -40,12 +39,10 @@ def removing(subject: Subject, found: Found, others: Sequence[Inputs], seed: int
     sign = -1.0 if found.target.unit == "value" and found.target.figures(found.finished)[0] < 0 else 1.0
     heaviest = sorted(found.weighed, key=lambda one: -sign * one.weight)[:TOP]
     gone = [one for weighed in heaviest for one in found.parts.single(weighed.part)]
-    rest = [part for part in every if part not in gone]
-    rng = np.random.default_rng(seed)
-    sets = [[gone] * DRAWS, _drawn(every, len(gone), rng), _drawn(rest, len(gone), rng)]
+    sets = [[gone] * DRAWS, _drawn(every, len(gone), np.random.default_rng(seed))]
     rows = [found.parts.without(part, other) for draws in sets for part, other in zip(draws, others, strict=True)]
-    top, chance, rest_fell = _falls(found, (yield from subject.run(rows))).reshape(len(sets), DRAWS).mean(axis=1).tolist()
-    return Removal(top, chance, rest_fell, len(every))
+    top, chance = _falls(found, (yield from subject.run(rows))).reshape(len(sets), DRAWS).mean(axis=1).tolist()
+    return Removal(top, chance, len(every))
 
 
 def _drawn(parts: Sequence[Part], size: int, rng: np.random.Generator) -> list[list[Part]]:
