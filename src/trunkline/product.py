@@ -22,8 +22,6 @@ from trunkline.types import DataReport, Refused, Row
 if TYPE_CHECKING:
     from trunkline.exporting.needs import Needs
     from trunkline.exporting.portable import Target
-
-if TYPE_CHECKING:
     from trunkline.proof.tuned import Tuned
     from trunkline.tuning.search import Done
 

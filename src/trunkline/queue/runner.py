@@ -24,7 +24,6 @@ from trunkline.queue.waiting import KEPT, KIND, Wanted, by_turn, log_file, opene
 from trunkline.store.holder import new_mark
 
 if TYPE_CHECKING:
-    from trunkline.serve.jobs.place import Place
     from trunkline.store.database import Store
     from trunkline.store.jobs import Job, Lease
 
@@ -58,7 +57,7 @@ def machine() -> Limits:
 
 @dataclass
 class Running:
-    """A job at work. `lost`: it is no longer ours, or it must end for the reason in `fault`."""
+    """A job at work. fault: why it was killed, "" as long as it wasn't."""
 
     job: Job
     what: Wanted
@@ -107,7 +106,6 @@ class Runner:
     def __init__(self, folder: Path, limits: Limits, tell: Callable[[str], None], store: str | None = None) -> None:
         self.folder, self.limits, self.tell, self._named = folder.resolve(), limits, tell, store
         self.running: list[Running] = []
-        self._renewed = 0.0
 
     def run(self, until_empty: bool = False) -> None:
         """Until Ctrl-C, or until nothing waits. Jobs under way then go back to the queue.
@@ -121,12 +119,12 @@ class Runner:
             mark = place.marked()
             drop_old(store, KIND, mark, datetime.now(UTC) - KEPT)
             try:
-                while self._look(store, place, mark) or not until_empty:
+                while self._look(store, mark) or not until_empty:
                     time.sleep(LOOK_SECONDS)
             finally:
                 self._stop(store)
 
-    def _look(self, store: Store, place: Place, mark: str) -> bool:
+    def _look(self, store: Store, mark: str) -> bool:
         """One round; False when nothing runs and nothing waits."""
         from trunkline.store.jobs import list_jobs, renew_job, waiting_jobs
 
