@@ -29,7 +29,7 @@ def test_the_slowest_is_named(tmp_path: Path) -> None:
     found = stations({"data": 0.25, "encode": 3.0, "learn": 1.5, "prove": 0.5, "pack": 0.125}, tmp_path)
     assert found["slowest"] == "encode"
     assert json.loads((tmp_path / "stations.json").read_text()) == found
-    assert sentence(found) == f"slowest is encode, 3.0 of 5.4 s (read 0.2, learn 1.5, prove 0.5, pack 0.1); traces: {tmp_path}"
+    assert sentence(found) == f"slowest is encode, 3.0 of 5.4 s (read 0.2, learn 1.5, prove 0.5, explain 0.0, pack 0.1); traces: {tmp_path}"
 
 
 def test_encoding_counts_apart() -> None:

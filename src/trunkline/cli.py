@@ -208,13 +208,14 @@ def train(folder: Path, processes: int | None, profile: bool, registry: str | No
 def evaluate(folder: Path, data: Path | None, version: str | None, json_: bool) -> None:
     """The same proof on other rows."""
     from trunkline.terminal import Terminal
-    from trunkline.views import report_text
+    from trunkline.views import mistakes_text, report_text
 
     product = _product(folder)
     bundle = product.bundle(version)
     report = product.evaluate(data, version=bundle.version, progress=Terminal())
     page = "" if data else str(bundle.folder / "report.html")  # other rows have no page of their own
-    _emit(json_, report, report_text(report, page, bundle.version))
+    mistakes = mistakes_text(report) if data else ""
+    _emit(json_, report, "\n".join(filter(None, [report_text(report, page, bundle.version), mistakes])))
     _exit_by_gate(report)
 
 

@@ -16,7 +16,7 @@ from trunkline.train import WORK, Line
 from trunkline.training.tracing import traces
 
 FOLDER = "profile"  # below the product's .trunkline
-STATIONS = {"data": "read", "encode": "encode", "learn": "learn", "prove": "prove", "pack": "pack"}  # laps of `train` by name
+STATIONS = {"data": "read", "encode": "encode", "learn": "learn", "prove": "prove", "explain": "explain", "pack": "pack"}  # laps of `train` by name
 
 
 @contextmanager

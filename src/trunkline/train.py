@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import msgspec
+
 from trunkline.bundle import Bundle, freeze
 from trunkline.bundle.replay import record
 from trunkline.data.checks import check_data, leaks, with_wrong_labels
@@ -172,11 +174,11 @@ def pack(
         epochs=[(each["number"], each["loss"], each["figures"].get("loss")) for each in candidate.settings.get("curve", ())],
         notes=candidate.settings.get("notes", ()),
     )
+    report = prove(evidence)
     watch.lap("prove")
-    report = prove(replace(evidence, seconds=watch.seconds))
-    if line.spec.explain:
-        subject = Subject(candidate.head, line.task, decision, loaded.train.labels, line.spec.inputs)
-        report = reasoned(report, line.spec, subject, loaded, line.ask, line.desk.ask_uncached(line.networks))
+    report = with_reasons(line, report, evidence, candidate.head, loaded.train)
+    watch.lap("explain")
+    report = msgspec.structs.replace(report, seconds=dict(watch.seconds))
     line.progress.station("prove", headline(report, report.language))
     return freeze(
         place,
@@ -202,8 +204,9 @@ def pack(
 
 def evaluate(line: Line, bundle: Bundle, data: Path) -> Report:
     """The proof of a bundle on the rows of another file, beside baselines learned from the product's own
-    training rows. Raises DataError."""
-    line = replace(line, spec=bundle.spec, networks=bundle.engines)
+    training rows, with the reasons of its mistakes. Raises DataError."""
+    explain = line.spec.explain and bundle.spec.explain
+    line = replace(line, spec=msgspec.structs.replace(bundle.spec, explain=explain), networks=bundle.engines)
     test, refused = read_rows(bundle.spec, open_path(data), bundle.labels, line.task)
     train_rows = None
     if can_train(line):
@@ -216,7 +219,16 @@ def evaluate(line: Line, bundle: Bundle, data: Path) -> Report:
     if train_rows is not None:
         folds = line.task.folds(train_rows, line.spec.method.folds, line.spec.seed)
         evidence = replace(evidence, baselines=baselines(line, train_rows, test, folds, {}))
-    return prove(replace(evidence, live=live_prediction(line, test)))
+    report = prove(replace(evidence, live=live_prediction(line, test)))
+    return with_reasons(line, report, evidence, bundle.head(), train_rows)
+
+
+def with_reasons(line: Line, report: Report, evidence: Evidence, head: Head, train_rows: Examples | None) -> Report:
+    """The report with its reasons, as it is where the owner wants none."""
+    if not line.spec.explain:
+        return report
+    subject = Subject(head, line.task, evidence.decision, evidence.test.labels, line.spec.inputs)
+    return reasoned(report, evidence, subject, train_rows, line.networks, line.ask, line.desk.ask_uncached(line.networks))
 
 
 def seen_rows(train_rows: Examples | None, test: Examples) -> list[Finding]:

@@ -11,6 +11,8 @@ import msgspec
 from trunkline.bundle import Bundle
 from trunkline.proof import Report, headline
 from trunkline.proof.gate import RuleResult
+from trunkline.proof.messages import say
+from trunkline.proof.report import Mistake
 from trunkline.terminal import table
 from trunkline.types import DataReport, EngineCard
 
@@ -83,6 +85,19 @@ def report_text(report: Mapping[str, Any], page: str, version: str) -> str:
     lines += [f"  {words['report']} {page}"] if page else []
     lines += [f"  {version}: {words['passed' if verdict.passed else 'failed']}"]
     return "\n".join(lines)
+
+
+def mistakes_text(report: Mapping[str, Any]) -> str:
+    """The three worst mistakes, a line each with what pushed them; "" where no row was answered wrong."""
+    full = Report.from_dict(report)
+
+    def line(mistake: Mistake) -> str:
+        pushed = [one.name for one in mistake.why if one.weight > 0][:3]
+        said = f"{say('worst.answer', full.language)} {mistake.answer}, {say('worst.truth', full.language)} {mistake.truth}"
+        because = f"; {say('why.because', full.language)} {' · '.join(pushed)}" if pushed else ""
+        return " ".join(f"  {say('worst.row', full.language, row=mistake.row)}: {said}{because}".split("\n"))
+
+    return "\n".join(map(line, full.mistakes[:3]))
 
 
 def matrix_table(rows: Sequence[tuple[Report, int, float, float]]) -> str:

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from tests.products import WORDS, text_product, write_rows
 
 from trunkline.bundle import Bundle
+from trunkline.cli import main
 from trunkline.desk import Desk
 from trunkline.features import Features
 from trunkline.product import Product
@@ -95,6 +97,34 @@ def test_words_of_customers_stay_at_home(text: Bundle, table: Bundle) -> None:
     old = {name: value for name, value in text.report.items() if name != "why"}
     assert Report.from_dict(old).why is None
     assert without_rows(old)["why"] is None
+
+
+def test_rows_of_another_file_have_reasons_too(table: Bundle, tmp_path: Path) -> None:
+    product = Product(table.folder.parent.parent, Desk(Features(tmp_path / "features")))
+    report = product.evaluate(product.folder / "test.csv")
+    told = [(mistake["row"], mistake["why"], mistake["near"]) for mistake in report["mistakes"]]
+    assert told == [(mistake["row"], mistake["why"], mistake["near"]) for mistake in table.report["mistakes"]]
+    assert report["why"] == table.report["why"]
+    done = CliRunner().invoke(main, ["evaluate", str(product.folder), "--data", str(product.folder / "test.csv")])
+    worst = report["mistakes"][0]
+    pushed = [reason["name"] for reason in worst["why"] if reason["weight"] > 0]
+    (line,) = [line for line in done.output.splitlines() if line.startswith(f"  row {worst['row']}: ")]
+    assert line.endswith(f"because of {' · '.join(pushed[:3])}")
+
+
+def test_other_rows_have_no_reasons_where_the_owner_wants_none(tmp_path: Path) -> None:
+    product = text_product(tmp_path / "mail")
+    product.train()
+    assert product.evaluate(tmp_path / "mail" / "test.csv")["why"]["faithful"]["ratio"]["low"] > 1
+    toml = tmp_path / "mail" / "product.toml"
+    toml.write_text("explain = false\n" + toml.read_text(encoding="utf-8"), encoding="utf-8")
+    again = Product(product.folder, product.desk)
+    assert again.evaluate(tmp_path / "mail" / "test.csv")["why"] is None
+
+
+def test_seconds_of_reasons_are_a_station_of_their_own(text: Bundle) -> None:
+    assert text.report["seconds"]["explain"] > 0
+    assert "pack" not in text.report["seconds"]
 
 
 def test_an_owner_who_wants_none_has_none(tmp_path: Path) -> None:

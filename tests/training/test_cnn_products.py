@@ -202,6 +202,10 @@ def test_from_files_to_a_bundle_that_answers_without_torch(kind: str, tmp_path: 
     bundle = product(tmp_path / "p", kind).train()
     assert bundle.report["metrics"]["accuracy"]["value"] > 0.9
     assert len(bundle.report["epochs"]) == QUICK["epochs"]
+    filters = bundle.report["inside"]["filters"]
+    assert len(filters) == (24 if kind == "image" else 0)
+    assert {len(one["pixels"]) for one in filters} <= {9}
+    assert ('id="inside"' in (bundle.folder / "report.html").read_text(encoding="utf-8")) == (kind == "image")
     again = Bundle.open(bundle.folder)
     rows = [{"file": base64.b64encode(data).decode()} for data, _ in files(kind, 6, 2)]
     code = (

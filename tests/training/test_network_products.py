@@ -21,6 +21,7 @@ from tests.methods.texts import examples, pair, spec_of
 
 from trunkline.engines.own import OwnNetwork
 from trunkline.errors import SpecError
+from trunkline.explain.inside import attention_of, filters_of
 from trunkline.heads import HEADS
 from trunkline.methods import METHODS
 from trunkline.methods.learning import Learning, Material
@@ -101,6 +102,22 @@ def test_a_row_alone_has_the_bits_it_has_among_others_and_a_saved_head_gives_the
     assert together.tobytes() == alone.tobytes()
     again = HEADS.get(found.head.format).load(*found.head.save())
     assert one(again.run(own.inputs), ask).values.tobytes() == together.tobytes()
+
+
+def test_attention_is_told_by_words_and_only_where_there_is_some() -> None:
+    rows = [{"text": "my parcel is late"}, {"text": "  "}, {"text": "a b " * 40}]
+    _, _, found = made("transformer", "classify", examples(), epochs=1)
+    told, empty, long = one(attention_of(found.head, rows), ask_of(found))
+    assert told is not None
+    assert long is not None
+    assert empty is None
+    assert told.words == ["my", "parcel", "is", "late"]
+    assert (len(long.words), long.more) == (20, 0)  # `longest` words are read
+    assert np.array(told.shares).shape == (2, 4, 4)
+    np.testing.assert_allclose(np.array(told.shares).sum(2), 1, atol=1e-3)
+    _, _, other = made("cnn1d", "classify", examples(), epochs=1)
+    assert one(attention_of(other.head, rows), ask_of(other)) == [None] * 3
+    assert filters_of(found.head, found.networks) == []
 
 
 def test_learning_twice_gives_the_same_bits() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from trunkline.engines.inside import with_outputs
 from trunkline.engines.onnx_check import check_onnx
 from trunkline.errors import BundleError, DataError, MissingExtra
 
@@ -25,11 +26,13 @@ class Port:
 class OrtSession:
     """One session, one thread for each caller, no memory arena. `run` is thread-safe.
 
+    also: tensors on the way that are given too, behind its own outputs; only of a network without data files.
     Raises BundleError for a file that is unsafe or that ONNX Runtime can't load, and MissingExtra.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, also: Sequence[str] = ()) -> None:
         check_onnx(path)
+        self.path = path
         try:
             import onnxruntime as ort
         except ImportError as error:
@@ -40,9 +43,8 @@ class OrtSession:
         options.log_severity_level = 3  # what goes wrong is raised; warnings would be printed
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
-            self._session = ort.InferenceSession(
-                str(path), options, providers=["CPUExecutionProvider"]
-            )
+            model = with_outputs(path.read_bytes(), also) if also else str(path)
+            self._session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         except Exception as error:
             raise BundleError(
                 "ONNX Runtime can't load this network",

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trunkline.engines import examples
+from trunkline.engines.looked import ATTENTION, MAPS, Looked
 from trunkline.engines.onnx_check import check_onnx
 from trunkline.engines.ort import OrtSession
 from trunkline.engines.ports import TYPES, alike, as_row, check_port, filled, size_of, width_of
@@ -108,7 +109,7 @@ class OwnNetwork:
             id=f"{HOME}:{content[:16]}",
             fingerprint=_digest(content, "onnxruntime", "as exported"),
             kind=TENSORS,
-            forms=(OUTPUTS,),
+            forms=(OUTPUTS, MAPS, ATTENTION),
             dim=0,
             licence="the product's own",
             source=self.model.name,
@@ -136,6 +137,7 @@ class OwnEngine:
 
     def __init__(self, card: EngineCard, session: OrtSession, together: int = 1) -> None:
         self.card, self._session, self.settings = card, session, Settings()
+        self._looked = Looked(session.path)
         self._ports = {port.name: port for port in session.inputs}
         for port in session.inputs:
             check_port(port)
@@ -157,9 +159,9 @@ class OwnEngine:
         ]
         return [Call(self.card.id, rows, OUTPUTS, options=options)]
 
-    def run(self, call: Call) -> NDArray[Any]:
-        """(n, values) as the network gives them. Raises BundleError where names, types or shapes don't fit,
-        DataError for a row that can't be computed."""
+    def run(self, call: Call) -> Any:
+        """(n, values) as the network gives them; of the forms of `Looked` a list of n. Raises BundleError where names, types
+        or shapes don't fit, DataError for a row that can't be computed."""
         options = dict(call.options)
         names, output = options["tensors"], self._output(options["output"])
         if set(names) != set(self._ports):
@@ -171,8 +173,12 @@ class OwnEngine:
             )
         found = [np.empty((0, 0))] * len(call.items)
         for places in alike(call.items, self.together):
-            for place, row in zip(places, self._some(names, [call.items[at] for at in places], output), strict=True):
+            arrays = self._arrays(names, [call.items[at] for at in places])
+            some = self._some(arrays, output) if call.form == OUTPUTS else self._looked.run(call.form, arrays)
+            for place, row in zip(places, some, strict=True):
                 found[place] = row
+        if call.form != OUTPUTS:
+            return found
         return np.stack(found) if found else np.empty((0, 0))
 
     def stream(self, call: Call) -> Iterator[NDArray[Any]]:
@@ -192,19 +198,20 @@ class OwnEngine:
     def _takes_one(self) -> bool:
         return any(port.shape[0] == 1 for port in self._ports.values())
 
-    def _some(self, names: Sequence[str], items: Sequence[Tensors], output: str) -> NDArray[Any]:
-        arrays = {
-            name: filled(self._ports[name], [item[at] for item in items]) for at, name in enumerate(names)
-        }
+    def _arrays(self, names: Sequence[str], items: Sequence[Tensors]) -> dict[str, NDArray[Any]]:
+        return {name: filled(self._ports[name], [item[at] for item in items]) for at, name in enumerate(names)}
+
+    def _some(self, arrays: Mapping[str, NDArray[Any]], output: str) -> NDArray[Any]:
+        rows = len(next(iter(arrays.values())))
         (found,) = self._session.run(arrays, [output])
-        if not isinstance(found, np.ndarray) or found.shape[:1] != (len(items),):
+        if not isinstance(found, np.ndarray) or found.shape[:1] != (rows,):
             raise BundleError(
                 "the network doesn't give one answer a row",
                 where=f"output {output}",
                 found=str(getattr(found, "shape", type(found).__name__)),
-                wanted=f"({len(items)}, ...)",
+                wanted=f"({rows}, ...)",
             )
-        return found.reshape(len(items), -1)
+        return found.reshape(rows, -1)
 
     def _output(self, name: str) -> str:
         outputs = {port.name: port for port in self._session.outputs}

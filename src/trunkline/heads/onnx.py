@@ -21,7 +21,7 @@ from trunkline.heads.links import apply_link
 from trunkline.heads.rowwise import array_of
 from trunkline.inputs.mels import log_mels
 from trunkline.inputs.tensors import Tensors
-from trunkline.types import Arrays, Call, Floats, Inputs, Outputs, Prediction, Program
+from trunkline.types import Arrays, Call, Floats, Inputs, Outputs, Prediction, Program, Steps
 from trunkline.vocabulary import Vocabulary
 
 HOLDS = ("probabilities", "logits", "label", "value")
@@ -149,12 +149,17 @@ class OnnxHead:
 
     def run(self, rows: Sequence[Inputs]) -> Program:
         """Asks trunks for pooled texts where there are any, then the network."""
+        given = yield from self.looked(rows, OUTPUTS)
+        return Prediction(self.reading.values(np.asarray(given)))
+
+    def looked(self, rows: Sequence[Inputs], form: str) -> Steps[Any]:
+        """What the network gives for rows in a form: OUTPUTS, or one of `engines.looked`."""
         parts = yield from self._parts(rows)
         items: list[Tensors] = list(zip(*parts, strict=True))
         names = tuple(tensor.name for tensor in self.tensors)
         options = (("output", self.output), ("tensors", names))
-        (given,) = yield [Call(self.engine, items, OUTPUTS, options=options)]
-        return Prediction(self.reading.values(np.asarray(given)))
+        (given,) = yield [Call(self.engine, items, form, options=options)]
+        return given
 
     def _parts(self, rows: Sequence[Inputs]) -> Generator[Sequence[Call], Outputs, list[Sequence[Any]]]:
         """For each tensor its part of every row."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from trunkline.proof.advice import next_steps
 from trunkline.proof.columns_section import columns_section
+from trunkline.proof.inside_section import inside_section
 from trunkline.proof.label_sections import detail_sections
 from trunkline.proof.learned_section import learned_section
 from trunkline.proof.messages import named, say
@@ -79,6 +80,7 @@ def _sections(report: Report, language: str) -> list[Section]:
         learned_section(report, language),
         columns_section(report, language),
         why_section(report, language),
+        inside_section(report, language),
         slices_section(report, language),
         ladder_section(report, language),
         tuned_section(report, language),

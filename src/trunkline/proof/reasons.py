@@ -9,13 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trunkline.explain.faithful import TOP
+from trunkline.explain.inside import Attention as Attended
+from trunkline.explain.inside import Filter as Seen
 from trunkline.explain.survey import Survey
 from trunkline.methods.imitation import Imitation as Tree
 from trunkline.proof.intervals import Drawn, interval
 from trunkline.proof.proportion import proportion
 from trunkline.proof.report import (
+    Attention,
     Faithful,
+    Filter,
     Imitation,
+    Inside,
     Interval,
     Leaning,
     Mistake,
@@ -47,6 +52,16 @@ def with_reasons(
     overall = tuple(Leaning(one.column, one.kind, one.name, one.label, one.weight, one.rows) for one in found.leanings[:SHOWN])
     why = Why(_faithful(found, test, seed), overall, None if tree is None else _imitation(tree, test, seed))
     return msgspec.structs.replace(report, mistakes=tuple(map(of, report.mistakes)), why=why)
+
+
+def with_inside(report: Report, filters: Sequence[Seen], attention: Mapping[int, Attended | None]) -> Report:
+    """attention: by the rows' numbers in the source."""
+    tiles = tuple(Filter(one.kind, one.side, tuple(f"#{r:02x}{g:02x}{b:02x}" for r, g, b in one.pixels)) for one in filters)
+    rows = tuple(
+        Attention(row, tuple(one.words), one.more, tuple(tuple(map(tuple, layer)) for layer in one.shares))
+        for row, one in attention.items() if one is not None
+    )  # fmt: skip
+    return msgspec.structs.replace(report, inside=Inside(tiles, rows))
 
 
 def _imitation(tree: Tree, test: Examples, seed: int) -> Imitation:

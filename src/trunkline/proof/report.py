@@ -237,6 +237,30 @@ class Why(Struct, frozen=True):
     imitation: Imitation | None = None
 
 
+class Filter(Struct, frozen=True):
+    """As `explain.inside.Filter`; pixels as #rrggbb, row by row."""
+
+    kind: str
+    side: int
+    pixels: tuple[str, ...]
+
+
+class Attention(Struct, frozen=True):
+    """As `explain.inside.Attention`, of the row by its number in the source."""
+
+    row: int
+    words: tuple[str, ...]
+    more: int
+    shares: tuple[tuple[tuple[float, ...], ...], ...]
+
+
+class Inside(Struct, frozen=True):
+    """What a network that was learned here looks with."""
+
+    filters: tuple[Filter, ...] = ()
+    attention: tuple[Attention, ...] = ()
+
+
 class Brought(Struct, frozen=True):
     """What an input column brings: the primary metric's paired gain over the product without it, more is better.
     method: as in `types.Without`."""
@@ -350,6 +374,7 @@ class Report(Struct, frozen=True):
     notes: tuple[tuple[str, dict[str, Any]], ...] = ()  # likewise
     tuned: Tuned | None = None  # likewise
     why: Why | None = None  # None where the owner wants no reasons, or no answer has any
+    inside: Inside = Inside()  # empty where the owner wants no reasons, or it has no such network
     format: int = FORMAT
 
     def as_dict(self) -> dict[str, Any]:
@@ -386,7 +411,8 @@ def without_rows(report: Mapping[str, Any]) -> dict[str, Any]:
         why = {**why, "overall": [one for one in why["overall"] if one["kind"] == "column"]}
         why |= {"imitation": None} if worded else {}
     slices = [{**part, "value": f"#{at}"} for at, part in enumerate(report.get("slices", ()), start=1)]
-    return {**report, "mistakes": [], "slices": slices, "why": why}
+    inside = {**report.get("inside", {}), "attention": []}
+    return {**report, "mistakes": [], "slices": slices, "why": why, "inside": inside}
 
 
 def tidy(number: float | None) -> float | None:
