@@ -151,8 +151,8 @@ class Product:
     ) -> Iterator[dict[str, Any]]:  # fmt: skip
         """Answers as of `predict`, each with `why`: the parts of its row that pushed it; or with `why_not` (docs/why.md).
 
-        label: to explain another one than the answer's. method: auto, sum, occlusion. budget: rows computed for a
-        reason at most. top: reasons, the heaviest. Raises NotExplainedError where product.toml, now or at training,
+        label: to explain another one than the answer's. method: auto, sum, occlusion, cam, lime. budget: rows
+        computed for a reason at most. top: reasons, the heaviest. Raises NotExplainedError where product.toml, now or at training,
         says explain = false, RequestError for what can't be asked.
         """
         from trunkline.explain.subject import switched_off

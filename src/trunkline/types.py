@@ -67,7 +67,7 @@ class EngineCard:
     id: str
     fingerprint: str  # hex digest
     kind: str  # input kind it reads: "text"
-    forms: tuple[str, ...]  # "pooled", "tokens"
+    forms: tuple[str, ...]  # "pooled", "tokens", "places"
     dim: int
     licence: str
     source: str  # where the weights came from
@@ -87,6 +87,14 @@ class Tokens:
     ends: NDArray[np.int32]
 
 
+class Places(NamedTuple):
+    """What the form `places` gives for one picture. box: the part of it that is looked at: left, top, right and bottom as
+    shares; values: float (dim, height, width), what each place of it adds to `pooled`."""
+
+    box: tuple[float, float, float, float]
+    values: Floats
+
+
 class Engine(Protocol):
     """One model in memory. `run` must be thread-safe, and a function of each item alone:
     the same item gives bit-equal output alone or in any batch."""
@@ -99,7 +107,7 @@ class Engine(Protocol):
         ...
 
     def run(self, call: Call) -> Any:
-        """Outputs for call.items; `pooled` gives float32 (n, dim), `tokens` n `Tokens`."""
+        """Outputs for call.items; `pooled` gives float32 (n, dim), `tokens` n `Tokens`, `places` n `Places`."""
         ...
 
     def stream(self, call: Call) -> Iterator[Any]:

@@ -19,7 +19,7 @@ def command(as_json: Callable[[Command], Command], rows_of: Rows, emit: Callable
     @click.argument("text", required=False)
     @click.option("--file", "file", type=click.Path(path_type=Path), help="Rows from a csv, jsonl or parquet file.")
     @click.option("--label", help="Explain this label, whatever the answer is.")
-    @click.option("--method", default="auto", show_default=True, help="auto, sum (exact, where the head is one), occlusion or lime.")
+    @click.option("--method", default="auto", show_default=True, help="auto, sum (exact, where the head is one), occlusion, cam (pictures) or lime.")
     @click.option("--budget", type=int, help="Rows computed for a reason at most; default: 26; lime 200.")
     @click.option("--top", default=10, show_default=True, help="Reasons given, the heaviest.")
     @click.option("--version", "version", help="Bundle to ask, like v3; default: the newest.")

@@ -38,6 +38,7 @@ def varied(module: Any) -> Any:
         if isinstance(part, torch.nn.BatchNorm2d):
             torch.nn.init.uniform_(part.weight, 0.5, 1.5)
             torch.nn.init.uniform_(part.bias, -0.5, 0.5)
+            assert part.running_var is not None
             torch.nn.init.uniform_(part.running_var, 0.5, 2.0)
     return module.eval()
 

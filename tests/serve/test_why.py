@@ -87,9 +87,10 @@ def test_a_strange_row_is_told_what_makes_it_strange(client: TestClient) -> None
     assert (answer["why"]["of"], answer["why"]["unit"]) == ("out_of_scope", "distance")
 
 
-def test_a_sum_where_there_is_none_is_refused_row_by_row(client: TestClient) -> None:
-    (answer,) = asked(client, "mail", {"row": {"text": TEXT}, "method": "sum"})["answers"]
-    assert (answer["status"], answer["why_not"]["error"]) == ("ok", "no_sum")
+@pytest.mark.parametrize(("method", "code"), [("sum", "no_sum"), ("cam", "no_map")])
+def test_a_sum_or_map_where_there_is_none_is_refused_row_by_row(client: TestClient, method: str, code: str) -> None:
+    (answer,) = asked(client, "mail", {"row": {"text": TEXT}, "method": method})["answers"]
+    assert (answer["status"], answer["why_not"]["error"]) == ("ok", code)
 
 
 def test_bad_rows_answer_as_ever_and_their_neighbours_have_reasons(client: TestClient) -> None:

@@ -22,6 +22,8 @@ from trunkline.bundle import Bundle
 from trunkline.desk import Desk
 from trunkline.engines.own import OwnNetwork
 from trunkline.errors import SpecError
+from trunkline.explain.subject import Subject
+from trunkline.explain.why import Asked, Explanation, explaining
 from trunkline.features import Features
 from trunkline.heads import HEADS
 from trunkline.inputs import KINDS
@@ -31,7 +33,7 @@ from trunkline.product import Product
 from trunkline.program import one
 from trunkline.spec import parse_spec
 from trunkline.tasks import TASKS
-from trunkline.types import Candidate, Examples, Refused
+from trunkline.types import Candidate, Decision, Examples, Refused
 
 QUICK: dict[str, Any] = {"epochs": 4, "batch": 8, "rate": 0.01, "folds": 2, "patience": 0, "side": 8, "seconds": 0.2}
 COLOURS = {"red": (200, 40, 40), "green": (40, 200, 40), "blue": (40, 40, 200)}
@@ -125,6 +127,28 @@ def test_a_row_alone_has_the_bits_it_has_among_others_and_a_saved_head_gives_the
     assert together.tobytes() == alone.tobytes()
     again = HEADS.get(found.head.format).load(*found.head.save())
     assert one(again.run(known.inputs), ask).values.tobytes() == together.tobytes()
+
+
+@pytest.mark.parametrize("task", ["classify", "multilabel", "regress"])
+def test_regions_add_up_to_what_the_network_answers(task: str) -> None:
+    known = examples("image", task, n=24)
+    found = made("image", known, task, epochs=1)
+    subject = Subject(found.head, TASKS.get(task)(), Decision(thresholds=(0.5,) * 3), known.labels, {"file": "image"})
+    _, told = one(explaining(subject, known.inputs[0], Asked(method="cam", top=16)), ask_of(found))
+    assert isinstance(told, Explanation)
+    assert (told.method, told.parts, told.rows) == ("cam", 16, 1)
+    assert (told.base is None) == (task == "classify")
+    if told.base is not None:
+        assert told.base + sum(reason.weight for reason in told.reasons) == pytest.approx(told.figure, abs=1e-6)
+
+
+def test_a_sound_has_no_regions() -> None:
+    known = examples("audio", n=24)
+    found = made("audio", known, epochs=1)
+    subject = Subject(found.head, TASKS.get("classify")(), Decision(), known.labels, {"file": "audio"})
+    _, told = one(explaining(subject, known.inputs[0], Asked(method="cam")), ask_of(found))
+    assert isinstance(told, Refused)
+    assert told.code == "no_parts"
 
 
 @pytest.mark.parametrize("kind", MAKE)

@@ -11,12 +11,13 @@ import numpy as np
 from trunkline.errors import RequestError
 from trunkline.explain import lime
 from trunkline.explain.additive import sum_of
+from trunkline.explain.cam import mapped
 from trunkline.explain.occlusion import Weighed, finer, first_rows
 from trunkline.explain.parts import Kind, Parts
 from trunkline.explain.subject import Subject, Target, Unit, target_of, typical
 from trunkline.types import Answer, Inputs, Prediction, Refused, Steps
 
-METHODS = ("auto", "sum", "occlusion", "lime")
+METHODS = ("auto", "sum", "occlusion", "cam", "lime")
 ROWS = 26  # that may be computed for an explanation besides the row itself: it costs less than 30 answers
 MOST = 512  # that may be asked for
 SPANS = ("tag", "extract")  # tasks whose answers are parts of the text: nothing is left out before they are refused
@@ -116,11 +117,12 @@ def explaining(subject: Subject, row: Inputs, asked: Asked) -> Steps[tuple[Answe
 
 def finding(subject: Subject, row: Inputs, asked: Asked) -> Steps[tuple[Answer, Found | Refused]]:
     """Refused where the answer has no explanation ("not_explainable"), or the row has no part that could be left out
-    ("no_parts"), or a sum was wanted where there is none ("no_sum"). Raises RequestError for a label that isn't there."""
+    ("no_parts"), or a sum or a map was wanted where there is none ("no_sum", "no_map"). Raises RequestError for a label that
+    isn't there."""
     parts = Parts(row, subject.kinds, typical(subject.head))
     exact = sum_of(subject.head, parts) if asked.method in ("auto", "sum") else None
     first, rows = first_rows(parts, asked.most)
-    alone = exact is not None or asked.method == "lime" or subject.task.name in SPANS
+    alone = exact is not None or asked.method in ("lime", "cam") or subject.task.name in SPANS
     finished = yield from subject.run(rows[:1] if alone else rows)
     answer = subject.answer(finished)
     target = target_of(answer, finished, subject.labels, asked.label)
@@ -130,6 +132,8 @@ def finding(subject: Subject, row: Inputs, asked: Asked) -> Steps[tuple[Answer, 
         return answer, Refused("no_parts", "no part of this row can be left out: it has no words, no table cells and no picture")
     if asked.method == "sum" and (exact is None or target.unit == "distance"):
         return answer, Refused("no_sum", "what is explained is no sum over the parts of this row; method = occlusion, or auto")
+    if asked.method == "cam":
+        return answer, (yield from _mapped(subject, parts, target, finished))
     if asked.method == "lime":
         fit = yield from lime.lime(subject, parts, target, finished, asked.most)
         return answer, Found(parts, target, finished, fit.weighed, "lime", fit.base, fit.rows, fit.agreement)
@@ -141,6 +145,15 @@ def finding(subject: Subject, row: Inputs, asked: Asked) -> Steps[tuple[Answer, 
         finished = yield from subject.run(rows)
     weighed, spent = yield from finer(subject, parts, target, first, finished, asked.most)
     return answer, Found(parts, target, finished, weighed, "occlusion", None, spent)
+
+
+def _mapped(subject: Subject, parts: Parts, target: Target, finished: Prediction) -> Steps[Found | Refused]:
+    summed = None if target.unit == "distance" else (yield from mapped(subject.head, parts))
+    if summed is None:
+        return Refused("no_map", "no network of this product tells by places of one picture what it answers; method = occlusion, or auto")
+    exact, weights = summed.weights(target, finished, subject.decision)
+    base = None if exact is None else float(target.figures(finished)[0]) - sum(weights.values())
+    return Found(parts, target, finished, [Weighed(part, weight) for part, weight in weights.items()], "cam", base, 1)
 
 
 def told(found: Found, top: int) -> Explanation:

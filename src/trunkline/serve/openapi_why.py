@@ -40,7 +40,7 @@ _WHY: Json = {
     "type": "object",
     "properties": {
         "of": {**TEXT, "description": "The label that is explained; out_of_scope for what makes a row strange."},
-        "method": {"enum": ["sum", "occlusion", "lime"]},
+        "method": {"enum": ["sum", "occlusion", "cam", "lime"]},
         "unit": {"enum": ["log_odds", "value", "distance", "probability"], "description": "Of figure and weights."},
         "figure": _NUMBER,
         "probability": _NUMBER,

