@@ -6,12 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from tests.serve.parts import ToyHead, make_bundle, make_product, register
 
 from trunkline.bundle import Bundle, export_bundle, import_bundle
 from trunkline.errors import BundleError, BusyError, GateFailed
 from trunkline.files import folder_lock
+from trunkline.record import Record
 from trunkline.shelf import Shelf
 
 
@@ -174,7 +176,7 @@ def test_a_damaged_bundle_that_serves_is_found_before_training(tmp_path: Path, d
 
 def test_a_newer_record(tmp_path: Path) -> None:
     shelf = make_product(tmp_path)
-    (shelf.home / "shelf.json").write_bytes(b'{"format": 3, "more": 1}')
+    (shelf.home / "shelf.json").write_bytes(b'{"format": 4, "more": 1}')
     with pytest.raises(BundleError, match="newer"):
         shelf.live()
 
@@ -186,9 +188,40 @@ def test_a_record_of_format_1_knows_what_was_live_before(tmp_path: Path) -> None
     old = {"format": 1, "next": 3, "live": "v2", "deployments": past}
     (shelf.home / "shelf.json").write_text(json.dumps(old))
     record = shelf.record()
-    assert (record.format, record.live, record.previous, record.canary, record.shadow) == (2, "v2", "v1", None, None)
+    assert (record.format, record.live, record.previous, record.canary, record.shadow) == (3, "v2", "v1", None, None)
     assert shelf.rollback().version == "v1"
-    assert json.loads((shelf.home / "shelf.json").read_bytes())["format"] == 2
+    assert json.loads((shelf.home / "shelf.json").read_bytes())["format"] == 3
+
+
+def test_a_record_of_format_2_is_taken_over_as_it_is(tmp_path: Path) -> None:
+    shelf = make_product(tmp_path)
+    shelf.set_live()
+    known = json.loads((shelf.home / "shelf.json").read_bytes())
+    (shelf.home / "shelf.json").write_text(json.dumps({**known, "format": 2}))
+    assert shelf.record() == msgspec.convert(known, Record)
+    assert not shelf.record().silent
+
+
+def test_explanations_are_switched_on_record_and_no_version_moves(tmp_path: Path) -> None:
+    shelf = make_product(tmp_path)
+    make_product(tmp_path)
+    with pytest.raises(BundleError, match="no bundle"):
+        Shelf(tmp_path / "none").set_explained(False)
+    shelf.set_live("v1")
+    shelf.set_canary(0.1, "v2")
+    before = shelf.record()
+    shelf.set_explained(False, "a customer asked for it")
+    after = shelf.record()
+    assert after.silent
+    assert (after.live, after.canary, after.shadow, after.previous) == (before.live, before.canary, before.shadow, before.previous)
+    assert (after.digest("v1"), after.digest("v2")) == (before.digest("v1"), before.digest("v2"))
+    assert after.era != before.era
+    shelf.set_live("v2")  # nothing that is deployed undoes it
+    shelf.rollback()
+    assert shelf.record().silent
+    shelf.set_explained(True)
+    assert not shelf.record().silent
+    assert [one.how for one in shelf.record().deployments if one.switches] == ["silence", "explain"]
 
 
 def test_rollback_returns_to_what_was_live_before_and_no_further(tmp_path: Path) -> None:

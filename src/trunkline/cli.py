@@ -317,6 +317,7 @@ def serve(
 @click.option("--canary", metavar="SHARE", help="Only for a share of the end users, like 10%.")
 @click.option("--shadow", is_flag=True, help="Ask it too and compare; its answers are never returned.")
 @click.option("--override", metavar="REASON", help="Deploy although the gate failed; kept on record.")
+@click.option("--explain", type=click.Choice(["on", "off"]), help="Only let callers ask why, or no more; what serves stays.")
 @registry_option
 @as_json
 def deploy(
@@ -325,6 +326,7 @@ def deploy(
     canary: str | None,
     shadow: bool,
     override: str | None,
+    explain: str | None,
     registry: str | None,
     json_: bool,
 ) -> None:
@@ -332,9 +334,14 @@ def deploy(
     from trunkline import deploying
 
     _product(folder)
+    if explain is not None:
+        if version is not None or canary is not None or shadow or override is not None:
+            raise click.UsageError("--explain goes alone: it changes nothing of what serves")
+        done = deploying.explanations(folder, explain == "on", registry)
+        return _emit(json_, done, f"explanations are {explain}; a running server follows within seconds")
     share = deploying.share(canary) if canary is not None else None
     done = deploying.deploy(folder, version, canary=share, shadow=shadow, override=override, registry=registry)
-    _emit(json_, done, f"{done['version']} is {done['role']}; a running server follows within seconds")
+    return _emit(json_, done, f"{done['version']} is {done['role']}; a running server follows within seconds")
 
 
 @main.command()

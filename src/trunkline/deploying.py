@@ -62,6 +62,17 @@ def rollback(
     return {"live": live.version, "status": _one(places, product)}
 
 
+def explanations(product: Path, on: bool, registry: str | None = None) -> dict[str, Any]:
+    """Let callers ask why an answer is what it is, or no more; what serves stays. {"explain", "status"}. A running server
+    follows within a second or two. A product that was trained with explain = false stays without reasons either way.
+
+    Raises BundleError for a product without a bundle, StoreError.
+    """
+    places = Places(registry_at(registry))
+    places.shelf(product).set_explained(on)
+    return {"explain": on, "status": _one(places, product)}
+
+
 def status(folder: Path, registry: str | None = None) -> dict[str, Any]:
     """{"products": [...]}: what should serve in each product at or below a folder, its newest changes, and what its
     traffic measured since the last of them, by version. A product whose record can't be read, or that only the
@@ -129,7 +140,8 @@ def _one(places: Places, folder: Path) -> dict[str, Any]:
 def _roles(record: Record) -> Mapping[str, Any]:
     plain = dict(msgspec.to_builtins(record))
     changes = plain["deployments"][-SHOWN:]
-    return {**{name: plain[name] for name in ("live", "previous", "canary", "shadow")}, "changes": changes}
+    roles = {name: plain[name] for name in ("live", "previous", "canary", "shadow")}
+    return {**roles, "silent": record.silent, "changes": changes}
 
 
 def _proven(bundle: Bundle) -> dict[str, Any]:

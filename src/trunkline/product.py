@@ -153,7 +153,7 @@ class Product:
 
         label: to explain another one than the answer's. method: auto, sum, occlusion, cam, lime. budget: rows
         computed for a reason at most. top: reasons, the heaviest. Raises NotExplainedError where product.toml, now or at training,
-        says explain = false, RequestError for what can't be asked.
+        says explain = false, or the record says that its owner switched them off, RequestError for what can't be asked.
         """
         from trunkline.explain.subject import switched_off
         from trunkline.explain.why import Asked
@@ -161,7 +161,7 @@ class Product:
         from trunkline.serve.why import why
 
         asked, bundle = Asked(label, method, budget, top), self.bundle(version)
-        if not self.spec.explain:
+        if not self.spec.explain or self.shelf.record().silent:
             raise switched_off(bundle.name)
         served, ask = ready(bundle), self.desk.ask_uncached(own=bundle.engines)  # rows that nobody sends again
         for at, row in enumerate(rows):

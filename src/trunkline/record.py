@@ -18,15 +18,16 @@ from msgspec import Struct
 from trunkline.bundle import Bundle
 from trunkline.metrics.traffic import Counts, Plain
 
-FORMAT = 2
+FORMAT = 3
 
 Role: TypeAlias = Literal["live", "canary", "shadow"]
-How: TypeAlias = Literal["deploy", "promote", "rollback"]
+How: TypeAlias = Literal["deploy", "promote", "rollback", "silence", "explain"]
+SWITCHES = ("silence", "explain")  # the owner's: may callers ask why? No version takes or leaves a role by them
 
 
 class Deployment(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """One change, for the record. how: "promote" and a "rollback" with figures are the server's own; a
-    "rollback" whose role is canary withdrew that version, else the version serves again."""
+    "rollback" whose role is canary withdrew that version, else the version serves again; SWITCHES name no version."""
 
     when: str  # ISO 8601, UTC
     who: str
@@ -39,6 +40,11 @@ class Deployment(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=
     share: float | None = None  # of a canary
     figures: dict[str, float] = {}  # what an automatic change was decided by
     digest: str = ""  # the bundle's `answers` digest; older records don't know it
+
+    @property
+    def switches(self) -> bool:
+        """Does it change only whether callers may ask why?"""
+        return self.how in SWITCHES
 
     @property
     def ends(self) -> bool:
@@ -70,8 +76,14 @@ class Record(Struct, frozen=True, forbid_unknown_fields=True):
 
     def digest(self, version: str) -> str:
         """Of the bundle that was meant when the version last took a role; "" where that isn't known."""
-        taken = (entry for entry in reversed(self.deployments) if not entry.ends)
+        taken = (entry for entry in reversed(self.deployments) if not entry.ends and not entry.switches)
         return next((entry.digest for entry in taken if entry.version == version), "")
+
+    @property
+    def silent(self) -> bool:
+        """Did the owner switch explanations off while it serves? Stays so, whatever is deployed, until switched on again."""
+        said = (entry.how for entry in reversed(self.deployments) if entry.switches)
+        return next(said, "explain") == "silence"
 
     @property
     def era(self) -> str:
@@ -90,6 +102,8 @@ class Record(Struct, frozen=True, forbid_unknown_fields=True):
     def after(self, entry: Deployment) -> Record:
         """The record with one more change. A version has one role; what was live is remembered."""
         changed = msgspec.structs.replace(self, deployments=(*self.deployments, entry))
+        if entry.switches:
+            return changed
         if entry.role == "live":
             return changed._goes_live(entry)
         if entry.ends:
@@ -200,6 +214,12 @@ def entry_of(
         figures=dict(figures or {}),
         digest=bundle.manifest.digest.answers,
     )
+
+
+def switch(explain: bool, reason: str = "") -> Deployment:
+    """The entry by which callers may ask why again, or no more, from this moment; by the user of this process."""
+    when = datetime.now(UTC).isoformat(timespec="seconds")
+    return Deployment(when=when, who=_who(), version="", passed=True, reason=reason, how="explain" if explain else "silence")
 
 
 def _who() -> str:

@@ -106,7 +106,7 @@ def decode(content: bytes, where: str, remedy: str) -> Record:
             found=str(error),
             hint=f"restore it, or remove it and name what serves again: {remedy}; the bundles stay as they are",
         ) from None
-    return _from_one(record) if record.format < FORMAT else record
+    return _from_one(record) if record.format == 1 else msgspec.structs.replace(record, format=FORMAT)  # 3 may hold switches
 
 
 def _from_one(record: Record) -> Record:

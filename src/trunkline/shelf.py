@@ -17,7 +17,7 @@ import msgspec
 
 from trunkline.bundle import Bundle, product_in
 from trunkline.errors import BundleError, GateFailed, nearest
-from trunkline.record import Kept, Record, entry_of
+from trunkline.record import Kept, Record, entry_of, switch
 from trunkline.recordfile import RecordFile
 
 _VERSION = re.compile(r"v([1-9][0-9]{0,8})")
@@ -183,6 +183,12 @@ class Shelf:
         previous = self.served(record.previous, record)
         self.kept.change(entry_of(previous, "live", reason, how="rollback"))
         return previous
+
+    def set_explained(self, explain: bool, reason: str = "") -> None:
+        """Let callers of what serves ask why again, or no more, on record; no version changes its role. Raises BundleError
+        without a bundle, StoreError."""
+        self._newest()
+        self.kept.change(switch(explain, reason))
 
     def end_shadow(self, reason: str = "") -> Bundle:
         """Ask the shadow no more; what is live stays. The bundle that serves. Raises BundleError without one."""

@@ -18,11 +18,13 @@ from tests.serve.parts import ToyHead, ToyTable, make_product
 
 from trunkline import AsyncClient, Client
 from trunkline.cli import main
+from trunkline.client import ProblemError
 from trunkline.errors import RequestError
 from trunkline.explain.subject import NotExplainedError
 from trunkline.product import Product
 from trunkline.serve.app import build
 from trunkline.serve.live import LiveCatalog
+from trunkline.serve.watch import Watcher
 
 TEXT = "please my parcel is late again, 物流 today"
 
@@ -177,6 +179,58 @@ def test_in_python_and_on_the_command_line(trained: Path) -> None:
     assert json.loads(as_json.output)["answers"][0]["why_not"]["error"] == "no_parts"
     refused = CliRunner().invoke(main, ["why", str(trained / "mail"), "a", "--method", "magic"])
     assert refused.exit_code == 2
+
+
+def switched(folder: Path, to: str) -> None:
+    done = CliRunner().invoke(main, ["deploy", str(folder), "--explain", to])
+    assert done.exit_code == 0, done.output
+    assert f"explanations are {to}" in done.output
+
+
+def test_a_running_server_follows_the_owners_switch_without_a_training(trained: Path, tmp_path: Path) -> None:
+    shutil.copytree(trained / "mail", tmp_path / "mail")
+    catalog = LiveCatalog(tmp_path)
+    watcher, body, path = Watcher(catalog), {"row": {"text": TEXT}}, "/v1/products/mail/why"
+    with TestClient(build(catalog), "http://127.0.0.1", raise_server_exceptions=False) as client:
+        first = asked(client, "mail", body)
+        begun = catalog.snapshot().products["mail"]
+        switched(tmp_path / "mail", "off")
+        watcher.look()
+        refused = asked(client, "mail", body, 403)
+        assert (refused["type"], refused["title"]) == ("urn:trunkline:not-explained", "the owner of this product switched explanations off")
+        assert path not in client.get("/openapi.json").json()["paths"]
+        assert client.post("/v1/products/mail/predict", json=body).status_code == 200
+        assert catalog.snapshot().products["mail"] is begun  # nothing was loaded again
+        with pytest.raises(NotExplainedError, match="switched explanations off"):
+            next(Product(tmp_path / "mail").why([{"text": "a"}]))
+        done = CliRunner().invoke(main, ["why", str(tmp_path / "mail"), "a", "--json"])
+        assert (done.exit_code, json.loads(done.output)["error"]) == (2, "NotExplainedError")
+        with TestClient(build(LiveCatalog(tmp_path)), "http://127.0.0.1", raise_server_exceptions=False) as again:
+            asked(again, "mail", body, 403)  # a server that starts later hears it too
+        switched(tmp_path / "mail", "on")
+        watcher.look()
+        assert asked(client, "mail", body) == first
+        assert path in client.get("/openapi.json").json()["paths"]
+
+
+def test_the_clients_are_told_that_it_is_off(trained: Path, tmp_path: Path) -> None:
+    shutil.copytree(trained / "mail", tmp_path / "mail")
+    switched(tmp_path / "mail", "off")
+    with live(build(LiveCatalog(tmp_path))) as host, Client(f"http://{host}") as client:
+        with pytest.raises(ProblemError, match="switched explanations off"):
+            client.why("mail", {"text": TEXT})
+        assert client.predict("mail", {"text": TEXT}).label == "delivery"
+
+
+def test_a_switch_goes_alone(trained: Path) -> None:
+    for more in (["v1"], ["--shadow"], ["--canary", "10%"], ["--override", "why not"]):
+        done = CliRunner().invoke(main, ["deploy", str(trained / "mail"), "--explain", "off", *more])
+        assert done.exit_code == 2
+        assert "--explain goes alone" in done.output
+    assert not (trained / "mail" / "bundles" / "v1" / "bundles").exists()
+    lone = CliRunner().invoke(main, ["deploy", str(trained / "mail" / "bundles" / "v1"), "--explain", "off"])
+    assert lone.exit_code == 2
+    assert not (trained / "mail" / "bundles" / "v1" / "bundles").exists()
 
 
 def test_an_owner_who_switched_it_off_is_heard_at_once(trained: Path, tmp_path: Path) -> None:

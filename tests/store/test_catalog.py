@@ -118,7 +118,7 @@ changes = st.builds(
     change,
     st.sampled_from(["v1", "v2", "v3"]),
     st.sampled_from(["live", "canary", "shadow"]),
-    st.sampled_from(["deploy", "promote", "rollback"]),
+    st.sampled_from(["deploy", "promote", "rollback", "silence", "explain"]),
     st.integers(0, 3),
     passed=st.booleans(),
 )
@@ -126,6 +126,8 @@ changes = st.builds(
 
 def told(one: Deployment) -> Deployment:
     """What the commands and the server write, of what hypothesis drew."""
+    if one.switches:
+        return change("", how=one.how, digest="")
     role: Role = "live" if one.how == "promote" else one.role
     return change(
         one.version, role, one.how, passed=one.passed, override=one.how == "deploy" and not one.passed,

@@ -24,8 +24,8 @@ class NotExplainedError(RequestError):
 
 def switched_off(product: str) -> NotExplainedError:
     return NotExplainedError(
-        "the owner of this product switched explanations off", where=product, found="explain = false",
-        hint="ask its owner; a server follows product.toml when the product was trained again",
+        "the owner of this product switched explanations off", where=product, found="explain = false, or switched off while it serves",
+        hint="ask its owner: explain in product.toml, or trunkline deploy --explain on",
     )  # fmt: skip
 
 

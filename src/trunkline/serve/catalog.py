@@ -41,6 +41,10 @@ class Catalog:
     refused: Mapping[str, TrunklineError] = field(default_factory=dict)
     engines: Mapping[str, Engine] = field(default_factory=dict)  # "trunk:<id>" -> engine
 
+    def explains(self, name: str) -> bool:
+        """May callers ask a product why?"""
+        return self.products[name].bundle.spec.explain
+
     def ask(self) -> Ask:
         """Answers calls through the shared engines, equal items once."""
         return merged(engine_runner(self.engines), self.key)

@@ -39,7 +39,7 @@ def openapi(catalog: Catalog, limits: Limits, compute: Waiting) -> Json:
     paths: Json = {}
     for name in sorted(catalog.products):
         paths[f"/v1/products/{name}/predict"] = {"post": _predict(catalog.products[name], compute, limits)}
-    paths |= why_paths(catalog.products[name] for name in sorted(catalog.products))
+    paths |= why_paths(catalog.products[name] for name in sorted(catalog.products) if catalog.explains(name))
     paths["/v1/matrix/predict"] = {"post": _matrix(catalog, compute)}
     paths |= _gets(next(iter(sorted(catalog.products)), None)) | job_paths(limits) | protocol_paths(repository=True)
     return {

@@ -40,6 +40,9 @@ class Snapshot(Catalog):
     folders: Mapping[str, Path] = field(default_factory=dict)  # of all products, the refused ones too
     troubles: Mapping[str, TrunklineError] = field(default_factory=dict)  # why an old version serves on
 
+    def explains(self, name: str) -> bool:
+        return super().explains(name) and not self.routes[name].silent
+
 
 def open_catalog(root: Path, budget_bytes: int = sys.maxsize) -> Snapshot:
     """Every product at or below `root` (at most two folders deep). budget_bytes: of all engines together.
@@ -158,7 +161,8 @@ class Loader:
     def one_version(self, folder: Path, version: str) -> Route:
         """A route with one named version, whatever the record says is live. Raises TrunklineError."""
         shelf = self.places.shelf(folder)
-        return Route(self._served(shelf.served(version, shelf.record(), verify=False)))
+        record = shelf.record()
+        return Route(self._served(shelf.served(version, record, verify=False)), silent=record.silent)
 
     def prove(self, route: Route, but: Iterable[Served] = ()) -> None:
         """Engines loaded, every version verified and replayed. Raises TrunklineError, or what a head raises."""
@@ -196,7 +200,7 @@ class Loader:
         canary = role(record.canary.version) if record.canary else None
         share = record.canary.share if record.canary and canary else 0.0
         since = record.deployments[-1].when
-        return Route(live, canary, share, role(record.shadow), tuple(troubles), record.era, since)
+        return Route(live, canary, share, role(record.shadow), tuple(troubles), record.era, since, record.silent)
 
     def _served(self, bundle: Bundle) -> Served:
         for card in bundle.manifest.trunks:

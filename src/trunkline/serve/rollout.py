@@ -35,6 +35,7 @@ class Route:
     """The versions of a product, and their traffic since this set of versions serves.
 
     era: of the record that named them, "" where none did; a canary or shadow that can't serve changes nothing of it.
+    silent: its owner switched explanations off while it serves.
     """
 
     live: Served
@@ -44,6 +45,7 @@ class Route:
     troubles: tuple[TrunklineError, ...] = ()  # why a canary or shadow on record is not in its role
     era: str = ""
     since: str = field(default_factory=_now)
+    silent: bool = False
     figures: Figures = field(init=False)
 
     def __post_init__(self) -> None:

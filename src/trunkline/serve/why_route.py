@@ -9,6 +9,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from trunkline.errors import RequestError
+from trunkline.explain.subject import switched_off
 from trunkline.explain.why import Asked
 from trunkline.serve import wire
 from trunkline.serve.app import Server, top_scores
@@ -35,7 +36,10 @@ async def _answered(server: Server, name: str, body: bytes, request: Request) ->
     assert isinstance(parsed.rows, list)
     if parsed.request_id is not None:
         request.state.request_id = request_id(parsed.request_id)
-    served = server.route(name).choose(parsed.user, request.state.request_id)
+    route = server.route(name)
+    if route.silent:
+        raise switched_off(name)
+    served = route.choose(parsed.user, request.state.request_id)
     request.state.version, request.state.engine = served.bundle.version, served.bundle.manifest.engine
     try:
         budget = None if parsed.budget is None else wire.whole("budget", parsed.budget)

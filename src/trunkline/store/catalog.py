@@ -117,6 +117,9 @@ class TableRecord:
         when = datetime.fromisoformat(entry.when)
         roles: tuple[Role, ...] = get_args(Role)
         over = [role for role in roles if role == entry.role or before.holder(role) != after.holder(role)]
+        if entry.switches:  # nothing takes a role by it, and nothing leaves one
+            connection.execute(catalog.insert().values(product=self._product, ended=when, **_values(entry)))
+            return
         held = _t.product == self._product, _t.role.in_(over), _t.ended.is_(None)
         connection.execute(update(catalog).where(*held).values(ended=when))
         connection.execute(catalog.insert().values(product=self._product, ended=when if entry.ends else None, **_values(entry)))
