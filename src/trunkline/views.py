@@ -213,6 +213,7 @@ def status_text(found: Mapping[str, Any]) -> str:
         canary, shadow = one.get("canary"), one.get("shadow")
         tried = f"{canary['version']} ({canary['share']:.0%})" if canary else ""
         said = one["error"]["what"] if "error" in one else ", ".join(one["versions"])
+        said += ", explanations off" if one.get("silent") else ""
         rows.append([one["product"], one.get("live") or "-", tried, shadow or "", said])
         for role, version in (("canary", canary and canary["version"]), ("shadow", shadow)):
             if version in one.get("traffic", {}):

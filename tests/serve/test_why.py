@@ -205,6 +205,7 @@ def test_a_running_server_follows_the_owners_switch_without_a_training(trained: 
             next(Product(tmp_path / "mail").why([{"text": "a"}]))
         done = CliRunner().invoke(main, ["why", str(tmp_path / "mail"), "a", "--json"])
         assert (done.exit_code, json.loads(done.output)["error"]) == (2, "NotExplainedError")
+        assert "explanations off" in CliRunner().invoke(main, ["status", str(tmp_path)]).output
         with TestClient(build(LiveCatalog(tmp_path)), "http://127.0.0.1", raise_server_exceptions=False) as again:
             asked(again, "mail", body, 403)  # a server that starts later hears it too
         switched(tmp_path / "mail", "on")

@@ -17,6 +17,7 @@ pytest.importorskip("accelerate", reason="accelerate is not installed")
 
 import soundfile
 from PIL import Image as Pillow
+from starlette.testclient import TestClient
 
 from trunkline.bundle import Bundle
 from trunkline.desk import Desk
@@ -31,6 +32,8 @@ from trunkline.methods import METHODS
 from trunkline.methods.settings import check_settings
 from trunkline.product import Product
 from trunkline.program import one
+from trunkline.serve.app import build
+from trunkline.serve.live import LiveCatalog
 from trunkline.spec import parse_spec
 from trunkline.tasks import TASKS
 from trunkline.types import Candidate, Decision, Examples, Refused
@@ -221,6 +224,22 @@ def product(folder: Path, kind: str) -> Product:
     return Product(folder, Desk(Features(folder.parent / "features")))
 
 
+def shown_by_regions(bundle: Bundle, kind: str) -> None:
+    """A server tells the same as Python; a product of sounds has no regions."""
+    row = {"file": base64.b64encode(files(kind, 1, 2)[0][0]).decode()}
+    (wanted,) = Product(bundle.folder.parent.parent).why([row], method="cam")
+    with TestClient(build(LiveCatalog(bundle.folder.parent.parent)), "http://127.0.0.1") as client:
+        reply = client.post(f"/v1/products/{bundle.name}/why", json={"row": row, "method": "cam"})
+    (answer,) = reply.json()["answers"]
+    if kind == "audio":
+        assert answer["why_not"] == wanted["why_not"]
+        assert answer["why_not"]["error"] == "no_parts"
+        return
+    assert (answer["why"]["method"], answer["why"]["rows"]) == ("cam", 1)
+    weights, others = ({one["name"]: one["weight"] for one in each["why"]["reasons"]} for each in (answer, wanted))
+    assert weights == pytest.approx(others, abs=1e-6)
+
+
 @pytest.mark.parametrize("kind", MAKE)
 def test_from_files_to_a_bundle_that_answers_without_torch(kind: str, tmp_path: Path) -> None:
     bundle = product(tmp_path / "p", kind).train()
@@ -230,6 +249,7 @@ def test_from_files_to_a_bundle_that_answers_without_torch(kind: str, tmp_path: 
     assert len(filters) == (24 if kind == "image" else 0)
     assert {len(one["pixels"]) for one in filters} <= {9}
     assert ('id="inside"' in (bundle.folder / "report.html").read_text(encoding="utf-8")) == (kind == "image")
+    shown_by_regions(bundle, kind)
     again = Bundle.open(bundle.folder)
     rows = [{"file": base64.b64encode(data).decode()} for data, _ in files(kind, 6, 2)]
     code = (

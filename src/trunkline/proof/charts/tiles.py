@@ -33,6 +33,6 @@ def _tile(tile: Tile, left: float, top: float) -> Svg:
         element("rect", x=left + at % tile.side * size, y=top + at // tile.side * size, width=size, height=size, fill=colour)
         for at, colour in enumerate(tile.pixels)
     ]
-    # Neighbours would let the paper through at their shared edge.
     caption = text(left + TILE / 2, top + TILE + 16, fit(tile.caption, CAPTION), "soft", "middle")
-    return element("g", title(tile.caption), element("g", *cells, shape_rendering="crispEdges"), caption)
+    whole = element("g", *cells, shape_rendering="crispEdges")  # else the paper shows through where two cells meet
+    return element("g", title(tile.caption), whole, caption)
