@@ -19,20 +19,22 @@ from trunkline.proof.cells import shown
 from trunkline.proof.reasons import with_inside, with_reasons
 from trunkline.proof.report import Near, Report
 from trunkline.spec import Spec
-from trunkline.types import Ask, Evidence, Examples, Prediction
+from trunkline.types import Ask, Evidence, Examples, Head, Prediction
 
 NEAR = 2  # training rows told beside a mistake
 ATTENDED = 3  # rows whose attention is shown
 
 
 def reasoned(
-    report: Report, evidence: Evidence, subject: Subject, train: Examples | None, networks: Mapping[str, Owned], ask: Ask, uncached: Ask
+    report: Report, evidence: Evidence, head: Head, train: Examples | None, networks: Mapping[str, Owned], ask: Ask, uncached: Ask
 ) -> Report:
-    """The report with its reasons. train: without it no training row is named and nothing imitates. networks: those that
-    the head may ask. uncached: for rows without some of their parts, which nobody asks for again."""
+    """The report with its reasons, as it is where the owner wants none. train: without it no training row is named and
+    nothing imitates. networks: those that the head may ask. uncached: for rows without some of their parts, which nobody
+    asks for again."""
     test, spec = evidence.test, evidence.spec
-    if test.target.dtype == object:  # an answer that is a part of the text has no reasons
+    if not spec.explain or test.target.dtype == object:  # an answer that is a part of the text has no reasons
         return report
+    subject = Subject(head, evidence.task, evidence.decision, test.labels, spec.inputs)
     place = {row: at for at, row in enumerate(test.rows.tolist())}
     mistakes = [place[mistake.row] for mistake in report.mistakes]
     found = survey(subject, test.inputs, mistakes, spec.seed, uncached)

@@ -19,7 +19,6 @@ from trunkline.data.read import open_path, read_examples, read_rows
 from trunkline.desk import Desk
 from trunkline.engines.own import Owned
 from trunkline.errors import DataError
-from trunkline.explain.subject import Subject
 from trunkline.files import folder_lock
 from trunkline.methods import METHODS
 from trunkline.methods.ablation import without_each
@@ -176,7 +175,7 @@ def pack(
     )
     report = prove(evidence)
     watch.lap("prove")
-    report = with_reasons(line, report, evidence, candidate.head, loaded.train)
+    report = reasoned(report, evidence, candidate.head, loaded.train, line.networks, line.ask, line.desk.ask_uncached(line.networks))
     watch.lap("explain")
     report = msgspec.structs.replace(report, seconds=dict(watch.seconds))
     line.progress.station("prove", headline(report, report.language))
@@ -220,15 +219,7 @@ def evaluate(line: Line, bundle: Bundle, data: Path) -> Report:
         folds = line.task.folds(train_rows, line.spec.method.folds, line.spec.seed)
         evidence = replace(evidence, baselines=baselines(line, train_rows, test, folds, {}))
     report = prove(replace(evidence, live=live_prediction(line, test)))
-    return with_reasons(line, report, evidence, bundle.head(), train_rows)
-
-
-def with_reasons(line: Line, report: Report, evidence: Evidence, head: Head, train_rows: Examples | None) -> Report:
-    """The report with its reasons, as it is where the owner wants none."""
-    if not line.spec.explain:
-        return report
-    subject = Subject(head, line.task, evidence.decision, evidence.test.labels, line.spec.inputs)
-    return reasoned(report, evidence, subject, train_rows, line.networks, line.ask, line.desk.ask_uncached(line.networks))
+    return reasoned(report, evidence, bundle.head(), train_rows, line.networks, line.ask, line.desk.ask_uncached(line.networks))
 
 
 def seen_rows(train_rows: Examples | None, test: Examples) -> list[Finding]:
