@@ -21,6 +21,9 @@ from trunkline.training import parallel
 
 TOLD = "TRUNKLINE_EXIT_FILE"
 RESTARTS = 3
+# A store of its own for each start. torchrun's one store for all still has the addresses of the dead: who is started again
+# first finds those, and its connection is refused (pytorch/pytorch#135712).
+FRESH = "TORCH_DISABLE_SHARE_RDZV_TCP_STORE"
 
 
 def run(processes: int, words: Sequence[str]) -> int:
@@ -47,7 +50,7 @@ def tells() -> bool:
 
 
 def _environment(file: Path) -> dict[str, str]:
-    own = {TOLD: str(file), "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}
+    own = {TOLD: str(file), "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"), FRESH: "1"}
     if sys.platform == "linux":  # nobody outside needs to see these connections
         own["GLOO_SOCKET_IFNAME"] = os.environ.get("GLOO_SOCKET_IFNAME", "lo")
     return {**os.environ, **own}
