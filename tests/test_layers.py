@@ -18,7 +18,7 @@ ROOT = Path(trunkline.__file__).parent
 ORDER = (
     "errors", "types", "registry", "files", "terminal", "spec", "metrics", "inputs", "data", "engines", "trunks",
     "program", "segments", "features", "desk", "tasks", "columns", "lexical", "vocabulary", "heads", "explain", "training", "networks", "pretraining", "methods", "proof", "tuning", "bundle", "record", "recordfile", "shelf",
-    "views", "exporting", "reasoned", "train", "shrink", "following", "profiling", "store", "serve", "client", "product", "deploying", "guess", "guess_spans", "init", "demo", "keys", "queue", "why", "encoding", "encoding_command", "cli",
+    "views", "exporting", "reasoned", "train", "shrink", "following", "profiling", "store", "cluster", "serve", "client", "product", "deploying", "guess", "guess_spans", "init", "demo", "keys", "queue", "why", "encoding", "on_ray", "encoding_command", "cli",
 )  # fmt: skip
 
 # Imports that point to the right on purpose. spec: names are checked against the doors, which are light.

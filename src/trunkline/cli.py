@@ -179,16 +179,23 @@ def validate(folder: Path, json_: bool) -> None:
 
 @main.command()
 @FOLDER
-@click.option("--processes", type=click.IntRange(1, 64), help="Processes that learn a network together on this machine; default: 1.")
+@click.option("--processes", type=click.IntRange(1, 64), help="Processes that learn a network together; default: 1.")
+@click.option("--on", "on", type=click.Choice(["ray"]), help="The processes are a Ray cluster's: $RAY_ADDRESS, else one made here.")
 @click.option("--profile", is_flag=True, help="Name the slowest station, and trace what networks spend their time on.")
 @registry_option
 @as_json
-def train(folder: Path, processes: int | None, profile: bool, registry: str | None, json_: bool) -> None:
+def train(folder: Path, processes: int | None, on: str | None, profile: bool, registry: str | None, json_: bool) -> None:
     """Check, learn, prove, judge and pack. Nothing goes live by itself."""
     from trunkline.terminal import Terminal
     from trunkline.training import launch, parallel
     from trunkline.views import bundle_dict, bundle_text
 
+    if on is not None:
+        from trunkline.on_ray.training import train_on_ray
+
+        bundle = _product(folder).bundle(train_on_ray(folder, processes or 1, registry, profile))
+        _emit(json_, bundle_dict(bundle), bundle_text(bundle))
+        return _exit_by_gate(bundle.report)
     if processes is not None and processes > 1 and parallel.size() == 1:
         sys.exit(launch.run(processes, ["train", str(folder), *(["--registry", registry] if registry else []), *(["--profile"] if profile else []), *(["--json"] if json_ else [])]))
     if parallel.rank():

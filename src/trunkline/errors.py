@@ -16,7 +16,7 @@ TrunklineError
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 
 
 class TrunklineError(Exception):
@@ -64,6 +64,21 @@ class TrunklineError(Exception):
             "try": self.hint,
         }
         return {name: value for name, value in parts.items() if value}
+
+    @staticmethod
+    def from_dict(told: Mapping[str, str]) -> TrunklineError:
+        """What `as_dict` told of in another process; a plain TrunklineError where its class isn't known here."""
+        kind = next((one for one in _kinds(TrunklineError) if one.__name__ == told["error"]), TrunklineError)
+        error = kind.__new__(kind)  # some make their parts of other arguments
+        parts = {part: told.get(part, "") for part in ("where", "found", "wanted")}
+        TrunklineError.__init__(error, told["what"], **parts, hint=told.get("try", ""))
+        return error
+
+
+def _kinds(of: type[TrunklineError]) -> Iterator[type[TrunklineError]]:
+    for kind in of.__subclasses__():
+        yield kind
+        yield from _kinds(kind)
 
 
 class SpecError(TrunklineError):

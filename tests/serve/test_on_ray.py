@@ -82,7 +82,7 @@ class _NearGroup:
 def near(folder: Path, dies: int = 0) -> Iterator[tuple[TestClient, Near]]:
     """A server whose trunks are computed by replicas, and those."""
     cluster = Near(folder, dies)
-    app = build(LiveCatalog(folder, here=lambda trunk: False), away=lambda here: Away(here, cluster))
+    app = build(LiveCatalog(folder, here=lambda trunk: False), away=lambda here, executed: Away(here, executed, cluster))
     try:
         with TestClient(app, "http://127.0.0.1", raise_server_exceptions=False) as client:
             yield client, cluster
@@ -140,6 +140,19 @@ def test_the_server_itself_loads_no_trunk(folder: Path) -> None:
         engine.run(Call("trunk:toy", ["a"]))
     assert live.prove_some(10)
     assert live.snapshot().refused.keys() == {"failed"}
+
+
+def test_what_engines_of_replicas_run_is_counted_by_the_server(folder: Path) -> None:
+    with near(folder) as (client, _):
+        for at in range(3):
+            assert client.post(PREDICT.format("support"), json={"rows": [{"text": f"a{at}"}, {"text": f"b{at}"}]}).status_code == 200
+        found = client.get("/metrics").text
+    assert 'trunkline_executed_rows_total{engine="trunk:toy"} 6.0' in found
+    batches, seconds = (
+        float(re.findall(rf'^trunkline_{name}_total{{engine="trunk:toy"}} (.+)$', found, re.M)[0]) for name in ("executions", "executed_seconds")
+    )
+    assert 3 <= batches <= 6
+    assert seconds > 0
 
 
 def test_a_call_whose_replica_dies_is_sent_again(folder: Path) -> None:

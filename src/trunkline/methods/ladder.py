@@ -92,6 +92,12 @@ def order(spec: Spec, examples: Examples) -> list[str]:
     return [*vectors, *(["boosting"] if kinds - set(TRUNK_KINDS) else []), *adapt]
 
 
+def has_network(spec: Spec) -> bool:
+    """Is a network among the methods that may learn it? What isn't one, several processes can't learn together."""
+    names = [spec.method.name] if spec.method.name != "auto" else ADAPT if spec.method.adapt else ()
+    return any(isinstance(METHODS.get(name)(), Shows) for name in names)
+
+
 def climb(spec: Spec, task: Task, examples: Examples, ask: Ask, progress: Progress = SILENT) -> Climbed:
     """Learn by the spec's method, or by each rung in turn and keep the best.
 

@@ -33,7 +33,7 @@ from trunkline.serve.answer import TOP_SCORES, answering
 from trunkline.serve.auth import Auth, Keys
 from trunkline.serve.caller import ANYBODY, Caller
 from trunkline.serve.catalog import Catalog, Served
-from trunkline.serve.computing import Compute, Here, Vectors, Waiting
+from trunkline.serve.computing import Compute, Executed, Here, Vectors, Waiting
 from trunkline.serve.examples import Cost, measure, no_engine
 from trunkline.serve.idempotency import Idempotency
 from trunkline.serve.leaving import while_here
@@ -67,10 +67,10 @@ def build(
     limits: Limits | None = None,
     store: Store | None = None,
     traces: Traces | None = None,
-    away: Callable[[Compute], Compute] | None = None,
+    away: Callable[[Compute, Executed], Compute] | None = None,
 ) -> ASGIApp:
     """The ASGI application that answers with what is live; `store` holds keys and repeated calls, if there is one.
-    away: makes of what computes here what computes elsewhere."""
+    away: makes of what computes here, and of who counts batches, what computes elsewhere."""
     from trunkline.serve import embeddings, oip  # they stand on this module
     from trunkline.serve.jobs.routes import Jobs
     from trunkline.serve.why_route import why_route
@@ -110,7 +110,7 @@ class Server:
         limits: Limits,
         store: Store | None = None,
         traces: Traces | None = None,
-        away: Callable[[Compute], Compute] | None = None,
+        away: Callable[[Compute, Executed], Compute] | None = None,
     ) -> None:
         self.live, self.limits, self._traces = live, limits, traces
         self.admission = Admission(limits)
@@ -122,7 +122,7 @@ class Server:
         now = live.snapshot()
         self.scheduler = Scheduler(now.engines, now.key, executed=self.meter.executed, traces=traces)
         here = Here(self.scheduler)
-        self.compute: Compute = here if away is None else away(here)
+        self.compute: Compute = here if away is None else away(here, self.meter.executed)
         self.comparisons = Comparisons(busy=lambda: self.admission.total > limits.waiting // 4)
         self.idempotency = Idempotency(store, limits.seconds + _SLACK_SECONDS) if store else None
         self._costs: WeakKeyDictionary[Served, Cost] = WeakKeyDictionary()

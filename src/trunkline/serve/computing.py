@@ -4,7 +4,7 @@ behalf; everything else about a call is its own."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -21,6 +21,7 @@ from trunkline.types import Call, Steps
 T = TypeVar("T")
 Answers = list[dict[str, Any]]
 Vectors = tuple[NDArray[np.float32], int]  # (n, dim), tokens
+Executed = Callable[[str, int, float, int], None]  # told of an engine's rows, their seconds and batches
 
 
 class Compute(Protocol):

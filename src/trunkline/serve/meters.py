@@ -143,10 +143,10 @@ class Meter:
         series.rows.inc(rows)
         series.reused.inc(reused)
 
-    def executed(self, engine: str, rows: int, seconds: float) -> None:
-        """One batch has run."""
-        batches, inferred, took = self._engine(engine)
-        batches.inc()
+    def executed(self, engine: str, rows: int, seconds: float, batches: int = 1) -> None:
+        """Batches have run, one here or several in a replica."""
+        ran, inferred, took = self._engine(engine)
+        ran.inc(batches)
         inferred.inc(rows)
         took.inc(seconds)
         if DIRECTORY in os.environ and monotonic() > self._looked + _LOOK_SECONDS:  # another worker may be asked

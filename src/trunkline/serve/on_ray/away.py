@@ -13,7 +13,7 @@ import orjson
 
 from trunkline.explain.why import Asked
 from trunkline.serve.catalog import Catalog, Served
-from trunkline.serve.computing import Answers, Compute, Vectors
+from trunkline.serve.computing import Answers, Compute, Executed, Vectors
 from trunkline.serve.log import log
 from trunkline.serve.on_ray.order import named, opened, who
 from trunkline.serve.schedule import Spent, Ticket
@@ -44,10 +44,10 @@ def trunks_of(served: Served) -> tuple[str, ...]:
 
 
 class Away:
-    """See `computing.Compute`. here: what computes in this process."""
+    """See `computing.Compute`. here: what computes in this process. executed: is told of what engines of replicas ran."""
 
-    def __init__(self, here: Compute, cluster: Cluster) -> None:
-        self._here, self._cluster = here, cluster
+    def __init__(self, here: Compute, executed: Executed, cluster: Cluster) -> None:
+        self._here, self._executed, self._cluster = here, executed, cluster
 
     async def rows(
         self, served: Served, rows: Sequence[Any], top: int | None, ticket: Ticket
@@ -111,6 +111,8 @@ class Away:
             try:
                 async with asyncio.timeout(None if left is None else left + _OVER):
                     reply = await group.call(method, who(ticket), *order)
+                for ran in reply.get("ran", ()):
+                    self._executed(*ran)
                 return opened(reply)
             except TimeoutError:
                 raise LateError("the deadline passed before a replica answered") from None

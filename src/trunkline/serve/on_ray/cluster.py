@@ -1,31 +1,28 @@
-"""The Ray cluster that computes: joined where RAY_ADDRESS names one, else made on this machine and ended with the
-server. For each trunk there is an application of Ray Serve, whose replicas follow the queue."""
+"""The Ray cluster that computes (`cluster.joined`). For each trunk there is an application of Ray Serve, whose replicas
+follow the queue."""
 
 from __future__ import annotations
 
 import asyncio
-import os
 import re
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from trunkline.cluster.joined import join, leave, variables
 from trunkline.engines.threads import THREADS_VARIABLE
-from trunkline.errors import MissingExtra, TrunklineError
-from trunkline.store.place import VARIABLE
+from trunkline.errors import TrunklineError
 
 if TYPE_CHECKING:  # numpy comes only once BLAS has its one thread
     from ray.serve.handle import DeploymentHandle
 
-    from trunkline.serve.computing import Compute
+    from trunkline.serve.computing import Compute, Executed
     from trunkline.serve.live import LiveCatalog
     from trunkline.serve.on_ray.away import Away
 
-ADDRESS = "RAY_ADDRESS"
 TARGET = 16  # calls under way that a replica should have: more, and another one is started
 MOST = 8 * TARGET  # that it may have; further ones wait in the server
-_STORE_BYTES = 100_000_000  # of Ray's object store on this machine: orders are small
 _RANGE = re.compile(r"(\d{1,4})(?:-(\d{1,4}))?")
 
 
@@ -70,21 +67,9 @@ class RayCluster:
         self._mine = False
 
     def __enter__(self) -> Self:
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray tells its makers otherwise
-        try:
-            import ray
-            from ray import serve
-        except ImportError as error:
-            raise MissingExtra("Ray Serve", "ray") from error
-        self._mine = not os.environ.get(ADDRESS)
-        local = {"include_dashboard": False, "object_store_memory": _STORE_BYTES} if self._mine else {}
-        try:
-            ray.init(namespace="trunkline", log_to_driver=False, configure_logging=False, **local)
-        except Exception as error:  # noqa: BLE001 - Ray raises that very class where its processes don't come up
-            raise TrunklineError(
-                "the Ray cluster can't be joined" if not self._mine else "Ray can't start on this machine",
-                where=os.environ.get(ADDRESS, ""), found=" ".join(str(error).split())[:200],
-            ) from None  # fmt: skip
+        self._mine = join("ray.serve")
+        from ray import serve
+
         serve.start(proxy_location="Disabled")  # calls come to this server
         return self
 
@@ -92,14 +77,13 @@ class RayCluster:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Replicas on a cluster of others stay: other servers may use them."""
-        import ray
         from ray import serve
 
         if self._mine:
             serve.shutdown()
-        ray.shutdown()
+        leave()
 
-    def computing(self, live: LiveCatalog) -> Callable[[Compute], Away]:
+    def computing(self, live: LiveCatalog) -> Callable[[Compute, Executed], Away]:
         """Before the server answers: the replicas of every trunk that products stand on, in turn. Raises
         TrunklineError."""
         from trunkline.serve.on_ray.away import Away, trunks_of
@@ -108,7 +92,7 @@ class RayCluster:
         for trunks in sorted({trunks_of(served) for route in routes for served in route.versions}):
             if trunks:
                 self._groups[trunks] = self._started(trunks)
-        return lambda here: Away(here, self)
+        return lambda here, executed: Away(here, executed, self)
 
     async def group(self, trunks: tuple[str, ...]) -> Replicas:
         """Made now where a product came later. Raises TrunklineError."""
@@ -137,7 +121,7 @@ class RayCluster:
             autoscaling_config={"min_replicas": least, "max_replicas": most, "target_ongoing_requests": TARGET},
             max_ongoing_requests=MOST,
             graceful_shutdown_timeout_s=10,
-            ray_actor_options={"num_cpus": self._threads, "runtime_env": {"env_vars": self._variables()}},
+            ray_actor_options={"num_cpus": self._threads, "runtime_env": {"env_vars": {**variables(), THREADS_VARIABLE: str(self._threads)}}},
         )
         try:
             return Replicas(serve.run(deployment.bind(str(self._folder), list(trunks)), name=name, route_prefix=None))
@@ -146,8 +130,3 @@ class RayCluster:
                 "the replicas of a trunk can't start", where=", ".join(trunks), found=str(error)[:300],
                 hint="the products' folder and the trunk must be on every machine of the cluster",
             ) from None  # fmt: skip
-
-    def _variables(self) -> dict[str, str]:
-        """Ours, without the store of keys: a replica has no use for it."""
-        ours = {name: value for name, value in os.environ.items() if name.startswith("TRUNKLINE_") and name != VARIABLE}
-        return {**ours, THREADS_VARIABLE: str(self._threads)}

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import astuple
 from time import monotonic
-from typing import Any, TypedDict
+from typing import Any, TypeAlias, TypedDict
 
 from trunkline.errors import TrunklineError
 from trunkline.serve.catalog import Served
 from trunkline.serve.rollout import identity
 from trunkline.serve.schedule import Spent, Ticket
-
-PARTS = ("what", "where", "found", "wanted", "hint")
 
 
 class Who(TypedDict):
@@ -25,12 +22,16 @@ class Who(TypedDict):
     reuse: bool
 
 
+Ran: TypeAlias = tuple[str, int, float, int]  # engine, rows, seconds, batches
+
+
 class Reply(TypedDict, total=False):
-    """`body` and `spent`, or `failed`: {"kind": name of the error's class, ...its parts}."""
+    """`ran`: batches that engines of the replica ran since its last reply, and not for this one alone. `body` and `spent`, or `failed`: an error of ours as a dict, of another only {"error": name of its class}."""
 
     body: Any
     spent: tuple[float, float, int, int]
     failed: dict[str, str]
+    ran: list[Ran]
 
 
 def who(ticket: Ticket) -> Who:
@@ -58,25 +59,13 @@ def answered(body: Any, spent: Spent) -> Reply:
 
 def failed(error: Exception) -> Reply:
     """An error of ours whole, of any other only its name: its message could quote a row."""
-    parts = {part: str(getattr(error, part)) for part in PARTS} if isinstance(error, TrunklineError) else {}
-    return {"failed": {"kind": type(error).__name__, **parts}}
+    return {"failed": error.as_dict() if isinstance(error, TrunklineError) else {"error": type(error).__name__}}
 
 
 def opened(reply: Reply) -> tuple[Any, Spent]:
     """(body, where the time went). Raises what the replica raised."""
     if "failed" not in reply:
         return reply["body"], Spent(*reply["spent"])
-    parts = dict(reply["failed"])
-    name = parts.pop("kind")
-    if not parts:
-        raise RuntimeError(f"a replica raised {name}")
-    kind = next((one for one in _kinds(TrunklineError) if one.__name__ == name), TrunklineError)
-    error = kind.__new__(kind)  # some make their parts of other arguments
-    TrunklineError.__init__(error, **parts)
-    raise error
-
-
-def _kinds(of: type[TrunklineError]) -> Iterator[type[TrunklineError]]:
-    for kind in of.__subclasses__():
-        yield kind
-        yield from _kinds(kind)
+    if "what" not in reply["failed"]:
+        raise RuntimeError(f"a replica raised {reply['failed']['error']}")
+    raise TrunklineError.from_dict(reply["failed"])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, replace
@@ -18,7 +19,7 @@ import orjson
 
 from trunkline.engines.threads import limit_blas
 from trunkline.errors import TrunklineError
-from trunkline.serve.on_ray.order import Reply, Who, answered, failed, ticket
+from trunkline.serve.on_ray.order import Ran, Reply, Who, answered, failed, ticket
 from trunkline.serve.schedule import Spent
 from trunkline.serve.wire import UnavailableError, UnknownProductError
 
@@ -43,7 +44,8 @@ class Replica:
         registry = registry_at(os.environ.get(REGISTRY), keep_open=True)
         self._live = LiveCatalog(Path(folder), registry=registry, here=mine.__contains__)
         now = self._live.snapshot()
-        self._compute = Here(Scheduler(now.engines, now.key))
+        self._ran = _Counts()
+        self._compute = Here(Scheduler(now.engines, now.key, executed=self._ran.add))
         self._others: OrderedDict[str, Any] = OrderedDict()  # by digest
         self._watcher = Watcher(self._live)
         self._watcher.__enter__()
@@ -55,7 +57,7 @@ class Replica:
             found, spent = await self._compute.rows(await self._served(named), rows, top, ticket(who))
             return _json(found), spent
 
-        return await _told(answers)
+        return await self._told(answers)
 
     async def matrix(
         self, who: Who, named: Sequence[Mapping[str, str]], row: Mapping[str, Any], asked: bool, top: int | None
@@ -68,11 +70,11 @@ class Replica:
             whole, spent = await self._compute.matrix(catalog, row, list(found) if asked else None, top, ticket(who))
             return _json(whole), spent
 
-        return await _told(answers)
+        return await self._told(answers)
 
     async def vectors(self, who: Who, engine: str, texts: list[str]) -> Reply:
         """(float32 (n, dim), tokens)"""
-        return await _told(lambda: self._compute.vectors(engine, texts, ticket(who)))
+        return await self._told(lambda: self._compute.vectors(engine, texts, ticket(who)))
 
     async def why(
         self, who: Who, named: Mapping[str, str], rows: Sequence[Any], asked: Mapping[str, Any], top: int | None
@@ -84,11 +86,19 @@ class Replica:
             found, spent = await self._compute.why(await self._served(named), rows, Asked(**asked), top, ticket(who))
             return _json(asdict(found)), spent
 
-        return await _told(answers)
+        return await self._told(answers)
 
     def pid(self) -> int:
         """For whoever looks after the processes."""
         return os.getpid()
+
+    async def _told(self, answer: Callable[[], Awaitable[tuple[Any, Spent]]]) -> Reply:
+        try:
+            reply = answered(*await answer())
+        except Exception as error:  # noqa: BLE001 - the server raises it again, to the caller whose it is
+            reply = failed(error)
+        reply["ran"] = self._ran.take()
+        return reply
 
     async def _served(self, named: Mapping[str, str]) -> Any:
         """The version named, by its digest. Raises UnavailableError where this machine doesn't have it."""
@@ -123,11 +133,22 @@ class Replica:
             ) from None  # fmt: skip
 
 
-async def _told(answer: Callable[[], Awaitable[tuple[Any, Spent]]]) -> Reply:
-    try:
-        return answered(*await answer())
-    except Exception as error:  # noqa: BLE001 - the server raises it again, to the caller whose it is
-        return failed(error)
+class _Counts:
+    """Batches of engines that no server was told of yet. Counting may come from any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._of: dict[str, tuple[int, float, int]] = {}
+
+    def add(self, engine: str, rows: int, seconds: float) -> None:
+        with self._lock:
+            before, took, batches = self._of.get(engine, (0, 0.0, 0))
+            self._of[engine] = (before + rows, took + seconds, batches + 1)
+
+    def take(self) -> list[Ran]:
+        with self._lock:
+            taken, self._of = self._of, {}
+        return [(engine, *counts) for engine, counts in taken.items()]
 
 
 def _json(value: Any) -> bytes:

@@ -1,0 +1,1 @@
+"""A Ray cluster, for whatever computes on one: serving, training, encoding."""

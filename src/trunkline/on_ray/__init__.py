@@ -1,0 +1,1 @@
+"""One product's work over the machines of a Ray cluster: its training, and the features of its rows."""

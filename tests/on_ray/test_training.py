@@ -1,0 +1,174 @@
+"""`trunkline train --on ray`: what needs no cluster, and the real thing: a product as one process makes it, one of its processes killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch", reason="torch is not installed")
+pytest.importorskip("ray.train", reason="ray[train] is not installed")
+
+from click.testing import CliRunner, Result
+from tests.on_ray.processes import of
+from tests.training.test_processes import curve, product
+
+from trunkline.cli import main
+from trunkline.cluster import joined
+from trunkline.errors import DataError, TrainError, TrunklineError
+from trunkline.files import folder_lock
+from trunkline.on_ray import training
+from trunkline.product import Product
+from trunkline.training import parallel
+
+ROOT = Path(__file__).parents[2]
+CLOSE = 2e-5  # as docs/scale.md says of several processes
+
+
+def refused(folder: Path) -> Result:
+    done = CliRunner().invoke(main, ["train", str(folder), "--on", "ray", "--processes", "2"])
+    assert done.exit_code == 2
+    return done
+
+
+def told(monkeypatch: pytest.MonkeyPatch, folder: Path, rank: int = 0) -> dict[str, Any]:
+    """An order as `train_on_ray` makes it, for a process of this rank in this one."""
+    monkeypatch.setattr(parallel, "rank", lambda: rank)
+    monkeypatch.setenv("TRUNKLINE_THREADS", "1")
+    monkeypatch.chdir(Path.cwd())  # it goes elsewhere
+    at = str(folder / ".trunkline" / "ray.json")
+    return {"at": str(ROOT), "folder": str(folder), "told": at, "registry": None, "profile": False, "threads": 1}
+
+
+def test_ray_that_is_not_there_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = product(tmp_path / "shop")
+    monkeypatch.setitem(sys.modules, "ray.train.torch", None)
+    assert "pip install 'trunkline[ray]'" in refused(made.folder).stderr
+
+
+def test_a_method_that_one_process_learns_is_said(tmp_path: Path) -> None:
+    made = product(tmp_path / "shop")
+    file = made.folder / "product.toml"
+    file.write_text(file.read_text().split("[method]")[0] + '[method]\nname = "boosting"\n')
+    assert "method 'boosting', wanted a network" in refused(made.folder).stderr
+
+
+def test_a_folder_that_is_busy_is_said_before_a_cluster_is_made(tmp_path: Path) -> None:
+    made = product(tmp_path / "shop")
+    with folder_lock(made.folder / ".trunkline", "training"):
+        assert "another process is working" in refused(made.folder).stderr
+
+
+def test_more_processes_than_cores_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    import ray
+
+    monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 5.0})
+    joined.room(2, 2)
+    with pytest.raises(TrunklineError, match="too small") as error:
+        joined.room(3, 2)
+    assert (error.value.found, error.value.wanted) == ("5 cores", "6: 2 for each of 3 processes")
+    assert error.value.hint == "--processes 2"
+
+
+def test_how_the_first_process_ended_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = product(tmp_path / "shop")
+    (made.folder / "test.csv").unlink()
+    order = told(monkeypatch, made.folder)
+    training.work(order)
+    with pytest.raises(DataError, match="does not exist"):
+        training._outcome(Path(order["told"]), None)
+
+
+def test_what_has_ended_is_not_begun_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = product(tmp_path / "shop")
+    order = told(monkeypatch, made.folder)
+    Path(order["told"]).parent.mkdir()
+    Path(order["told"]).write_text('{"version": "v7"}')
+    training.work(order)
+    assert not (made.folder / "bundles").exists()
+    assert training._outcome(Path(order["told"]), RuntimeError("a process died at its end")) == "v7"
+
+
+def test_an_error_that_the_others_wait_with_ends_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = product(tmp_path / "shop")
+
+    def fails(self: Product) -> None:
+        raise parallel.OneFailed("a batch is too large", hint="accumulate = 2")
+
+    monkeypatch.setattr(Product, "follow", fails)
+    order = told(monkeypatch, made.folder, rank=1)
+    with pytest.raises(parallel.OneFailed):
+        training.work(order)
+    with pytest.raises(parallel.OneFailed, match="a batch is too large") as error:
+        training._outcome(Path(order["told"]), RuntimeError())
+    assert error.value.hint == "accumulate = 2"
+
+
+def test_processes_that_die_too_often_are_said(tmp_path: Path) -> None:
+    with pytest.raises(TrainError, match="failed") as error:
+        training._outcome(tmp_path / "nothing", RuntimeError("the actor\ndied"))
+    assert error.value.found == "the actor died"
+
+
+def test_one_that_is_still_ending_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    slept: list[float] = []
+    busy = folder_lock(tmp_path / ".trunkline", "training")
+    busy.__enter__()
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        busy.__exit__(None, None, None)
+
+    monkeypatch.setattr(time, "sleep", sleep)
+    training._freed(tmp_path)
+    assert len(slept) == 1
+
+
+# ---- the real thing -------------------------------------------------------------------------------
+
+
+def started(folder: Path, cache: Path) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "trunkline", "train", str(folder), "--on", "ray", "--processes", "2", "--json"]
+    own = {"PYTHONPATH": "src", "TRUNKLINE_CACHE": str(cache), "TRUNKLINE_THREADS": "1", "RAY_AUTH_MODE": "disabled"}
+    return subprocess.Popen(command, env={**os.environ, **own}, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("victim", [None, 0, 1])
+def test_a_product_by_two_processes_of_a_cluster_is_that_of_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, victim: int | None) -> None:
+    """victim: the rank of a process that is killed in the middle of an epoch; all are started again and go on."""
+    monkeypatch.setenv("TRUNKLINE_CACHE", str(tmp_path / "alone-cache"))
+    monkeypatch.setenv("TRUNKLINE_THREADS", "1")
+    alone, together = product(tmp_path / "alone"), product(tmp_path / "together")
+    for each in (alone, together):
+        file = each.folder / "product.toml"
+        file.write_text(file.read_text().replace("epochs = 3", "epochs = 40\npatience = 0").replace("batch = 16", "batch = 40"))
+    alone.train()
+    with started(together.folder, tmp_path / "cache") as child:
+        if victim is not None:
+            _kill(child, victim, tmp_path / "cache")
+        said, error = child.communicate(timeout=500)
+    assert child.returncode == 3, error[-3000:]  # the gate can't be passed
+    assert json.loads(said)["version"] == "v1"
+    assert curve(together) == pytest.approx(curve(alone), abs=CLOSE)
+    assert ("resumed" in json.dumps(together.bundle().report)) == (victim is not None)
+    assert not list((together.folder / ".trunkline").glob("ray-*"))
+    assert np.isfinite(curve(together)).all()
+
+
+def _kill(child: subprocess.Popen[str], victim: int, cache: Path) -> None:
+    until = time.monotonic() + 300
+    while time.monotonic() < until and child.poll() is None:
+        if list((cache / "training").glob("*/all-rows/checkpoint.safetensors")) and len(found := of("RayTrainWorker", str(cache))) == 2:
+            os.kill(found[victim], signal.SIGKILL)
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"nothing was learned: {child.poll()}")
