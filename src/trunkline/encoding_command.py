@@ -28,17 +28,22 @@ def command(emit: Callable[[bool, dict[str, Any], str], None], as_json: Callable
     @click.option("--data", type=click.Path(path_type=Path), help="A table of the product's columns; default: its own rows.")
     @click.option("--processes", default=1, show_default=True, type=click.IntRange(1, 64), help="Processes that share the rows out.")
     @click.option("--part", metavar="K/N", callback=_part, help="Only every N-th block from the K-th, for several machines with one cache.")
+    @click.option("--on", "on", type=click.Choice(["ray"]), help="The processes are a Ray cluster's: $RAY_ADDRESS, else one made here.")
     @as_json
-    def encode(folder: Path, data: Path | None, processes: int, part: tuple[int, int] | None, json_: bool) -> None:
+    def encode(folder: Path, data: Path | None, processes: int, part: tuple[int, int] | None, on: str | None, json_: bool) -> None:
         """Put the features of a product's rows into the cache; what is there is not computed again."""
         from trunkline.encoding import encode as run
         from trunkline.encoding import encode_by
         from trunkline.product import Product
         from trunkline.terminal import Terminal
 
-        if processes > 1:
-            if part is not None:
-                raise click.UsageError("give either --processes or --part")
+        if part is not None and (processes > 1 or on is not None):
+            raise click.UsageError("give either --part, or --processes and --on")
+        if on is not None:
+            from trunkline.on_ray.encoding import encode_on_ray
+
+            found = encode_on_ray(folder, data, processes, Terminal())
+        elif processes > 1:
             found = encode_by(processes, [str(folder), *(["--data", str(data)] if data else [])])
         else:
             product = Product(folder)
