@@ -19,6 +19,7 @@ pytest.importorskip("ray.train", reason="ray[train] is not installed")
 
 from click.testing import CliRunner, Result
 from tests.on_ray.processes import of
+from tests.on_ray.two_nodes import two_nodes
 from tests.training.test_processes import curve, product
 
 from trunkline.cli import main
@@ -154,7 +155,7 @@ def test_a_product_by_two_processes_of_a_cluster_is_that_of_one(tmp_path: Path, 
     alone.train()
     with started(together.folder, tmp_path / "cache") as child:
         if victim is not None:
-            _kill(child, victim, tmp_path / "cache")
+            os.kill(_learning(child, tmp_path / "cache", "all-rows")[victim], signal.SIGKILL)
         said, error = child.communicate(timeout=500)
     assert child.returncode == 3, error[-3000:]  # the gate can't be passed
     assert json.loads(said)["version"] == "v1"
@@ -164,11 +165,46 @@ def test_a_product_by_two_processes_of_a_cluster_is_that_of_one(tmp_path: Path, 
     assert np.isfinite(curve(together)).all()
 
 
-def _kill(child: subprocess.Popen[str], victim: int, cache: Path) -> None:
+@pytest.mark.slow
+def test_ctrl_c_ends_the_cluster_made_for_it(tmp_path: Path) -> None:
+    made = product(tmp_path / "shop")
+    file = made.folder / "product.toml"
+    file.write_text(file.read_text().replace("epochs = 3", "epochs = 5000\npatience = 0"))
+    with started(made.folder, tmp_path / "cache") as child:
+        _learning(child, tmp_path / "cache", "fold")
+        child.send_signal(signal.SIGINT)
+        error = child.communicate(timeout=120)[1]
+    assert child.returncode == 130, error[-3000:]
+    assert "stopped" in error
+    assert not of("RayTrainWorker", str(tmp_path))
+    assert not list((made.folder / ".trunkline").glob("ray-*"))
+
+
+def _learning(child: subprocess.Popen[str], cache: Path, network: str) -> list[int]:
+    """The two processes, once a network of this name has a checkpoint."""
     until = time.monotonic() + 300
     while time.monotonic() < until and child.poll() is None:
-        if list((cache / "training").glob("*/all-rows/checkpoint.safetensors")) and len(found := of("RayTrainWorker", str(cache))) == 2:
-            os.kill(found[victim], signal.SIGKILL)
-            return
+        if list((cache / "training").glob(f"*/{network}*/checkpoint.safetensors")) and len(found := of("RayTrainWorker", str(cache))) == 2:
+            return found
         time.sleep(0.05)
     raise AssertionError(f"nothing was learned: {child.poll()}")
+
+
+@pytest.mark.slow
+def test_the_processes_are_on_two_machines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRUNKLINE_CACHE", str(tmp_path / "alone-cache"))
+    monkeypatch.setenv("TRUNKLINE_THREADS", "1")
+    alone, together = product(tmp_path / "alone"), product(tmp_path / "together")
+    alone.train()
+    with two_nodes(tmp_path / "nodes") as machines:
+        monkeypatch.setenv("RAY_ADDRESS", machines.address)
+        with started(together.folder, tmp_path / "cache") as child:
+            seen: set[tuple[bool, ...]] = set()
+            until = time.monotonic() + 300
+            while child.poll() is None and time.monotonic() < until:
+                seen.add(tuple(sorted(machines.on_second(pid) for pid in of("RayTrainWorker", str(tmp_path)))))
+                time.sleep(0.2)
+            error = child.communicate(timeout=20)[1]
+    assert child.returncode == 3, error[-3000:]
+    assert (False, True) in seen
+    assert curve(together) == pytest.approx(curve(alone), abs=CLOSE)

@@ -31,6 +31,7 @@ from trunkline.train import WORK
 from trunkline.training import parallel
 
 RESTARTS = 3
+STARTS = 10  # that found no room for all, each within a minute: after a machine died another one may come
 SHOWN = ".shown"
 _LOOK = 0.5  # seconds between two looks at what the first process shows
 _LEAVING = 60.0  # seconds that a process which was killed may hold the product's folder
@@ -112,7 +113,7 @@ def _run(order: dict[str, Any], processes: int, environment: dict[str, str]) -> 
             torch_config=TorchConfig("cpu:gloo,cuda:nccl" if gpu else "gloo", timeout_s=_PATIENCE),
             scaling_config=ScalingConfig(num_workers=processes, use_gpu=gpu, resources_per_worker={"CPU": order["threads"], **({"GPU": 1} if gpu else {})}),
             run_config=RunConfig(
-                storage_path=place, failure_config=FailureConfig(max_failures=RESTARTS), worker_runtime_env={"env_vars": environment},
+                storage_path=place, failure_config=FailureConfig(max_failures=RESTARTS, controller_failure_limit=STARTS), worker_runtime_env={"env_vars": environment},
                 logging_config=LoggingConfig("ERROR"),
             ),
         )  # fmt: skip
@@ -120,6 +121,8 @@ def _run(order: dict[str, Any], processes: int, environment: dict[str, str]) -> 
             trainer.fit()
         except TrainingFailedError as error:
             return RuntimeError(str(error))
+        except SystemExit:  # what Ray makes of Ctrl-C, once it has ended the processes
+            raise KeyboardInterrupt from None
     return None
 
 
