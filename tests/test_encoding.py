@@ -85,7 +85,8 @@ def test_by_processes_and_what_they_say(product: Product, tmp_path: Path, monkey
     assert json.loads(done.stdout) == {"rows": ROWS, "refused": 1, "known": 0, "new": ROWS - 1}
     missing = CliRunner().invoke(main, ["encode", str(product.folder), "--data", "nowhere.csv", "--processes", "2"])
     assert missing.exit_code == 2
-    assert "part 1 with code 2, part 2 with code 2" in missing.stderr
+    assert "this file does not exist" in missing.stderr
+    assert "where: nowhere.csv" in missing.stderr
 
 
 def test_more_than_the_cache_holds_is_refused(product: Product, tmp_path: Path) -> None:

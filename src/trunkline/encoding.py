@@ -75,20 +75,35 @@ def encode(
 
 
 def encode_by(processes: int, words: Sequence[str]) -> Encoded:
-    """`trunkline encode` with these words, a part by each of so many processes. Raises TrunklineError where one failed; what the
-    others did is kept."""
+    """`trunkline encode` with these words, a part by each of so many processes. Raises TrunklineError where one failed, with its
+    own words if it had any; what the others did is kept."""
     start = [sys.executable, "-m", "trunkline", "encode", *words, "--json", "--part"]
-    running = [subprocess.Popen([*start, f"{at}/{processes}"], stdout=subprocess.PIPE) for at in range(1, processes + 1)]
+    running = [  # Ctrl-C is this process's
+        subprocess.Popen([*start, f"{at}/{processes}"], stdout=subprocess.PIPE, process_group=0) for at in range(1, processes + 1)
+    ]
     try:
         said = [child.communicate()[0] for child in running]
     except BaseException:
         for child in running:
             child.terminate()
         raise
-    failed = [f"part {at} with code {child.returncode}" for at, child in enumerate(running, 1) if child.returncode]
+    failed = [(f"part {at} with code {child.returncode}", told) for at, (child, told) in enumerate(zip(running, said, strict=True), 1) if child.returncode]
     if failed:
-        raise TrunklineError("a process failed", found=", ".join(failed), hint="the same command again: what is encoded is kept")
+        raise _failed(failed)
     return sum((msgspec.json.decode(text, type=Encoded) for text in said), Encoded(0, 0, 0, 0))
+
+
+def _failed(parts: Sequence[tuple[str, bytes]]) -> TrunklineError:
+    """What the first one that told an error said; a process that was killed said nothing."""
+    for _, told in parts:
+        if told:
+            error = msgspec.json.decode(told, type=dict[str, str])
+            return TrunklineError(
+                error["what"], where=error.get("where", ""), found=error.get("found", ""), wanted=error.get("wanted", ""), hint=error.get("try", "")
+            )
+    return TrunklineError(
+        "a process failed", found=", ".join(which for which, _ in parts), hint="the same command again: what is encoded is kept"
+    )
 
 
 def _blocks(spec: Spec, folder: Path, data: Path | None, part: tuple[int, int]) -> Iterator[list[dict[str, object]]]:
