@@ -14,6 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 from tests.products import text_product, texts, write_rows
 
+from trunkline.__main__ import main as start
 from trunkline.cli import main
 
 
@@ -188,6 +189,20 @@ class TestCommands:
         for name in main.commands:
             assert name in said
             assert run(name, "--help").exit_code == 0
+
+
+def test_ctrl_c_while_the_commands_are_imported(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    class Interrupted:
+        def find_spec(self, name: str, *_: object) -> None:
+            if name == "trunkline.cli":
+                raise KeyboardInterrupt
+
+    monkeypatch.delitem(sys.modules, "trunkline.cli")
+    monkeypatch.setattr(sys, "meta_path", [Interrupted(), *sys.meta_path])
+    with pytest.raises(SystemExit) as ended:
+        start()
+    assert ended.value.code == 130
+    assert capsys.readouterr().err == "\nstopped; the last good state is untouched\n"
 
 
 def test_ctrl_c_during_training_leaves_no_half_bundle(tmp_path: Path) -> None:

@@ -6,10 +6,12 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -67,6 +69,9 @@ def _quota() -> int | None:
 @cache
 def pool() -> ThreadPoolExecutor:
     """The compute pool of this process; decoding, engines and heads take turns in it."""
+    # Here, since every command imports this module before it can hear Ctrl-C.
+    from concurrent.futures import ThreadPoolExecutor
+
     return ThreadPoolExecutor(workers(), thread_name_prefix="compute", initializer=_enter)
 
 
