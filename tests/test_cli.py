@@ -122,6 +122,12 @@ class TestCommands:
         assert rest[0].strip().startswith("try: ")
         assert rest[0].endswith(" --help")
 
+    @pytest.mark.parametrize("words", [["shrink"], ["export"], ["evaluate"], ["train"], ["export", "--for", "phone", "--to", "x"]])
+    def test_a_folder_without_a_product_is_told_as_that(self, words: list[str]) -> None:
+        result = run(words[0], "nowhere", *words[1:])
+        assert result.exit_code == 2
+        assert "there is no product here" in result.stderr
+
     def test_json_behind_two_dashes_is_a_text(self) -> None:
         result = run("predict", "nowhere", "--", "--json")
         assert "no product here" in result.stderr

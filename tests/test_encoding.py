@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from click.testing import CliRunner
 from tests.products import text_product, write_rows
@@ -19,7 +20,7 @@ from trunkline import encoding
 from trunkline.cli import main
 from trunkline.desk import Desk
 from trunkline.encoding import Encoded, encode
-from trunkline.errors import DataError, SpecError
+from trunkline.errors import DataError, SpecError, TrunklineError
 from trunkline.features import MAX_BYTES, Features
 from trunkline.product import Product
 from trunkline.spec import parse_spec
@@ -107,6 +108,13 @@ def test_a_product_without_features_is_refused(tmp_path: Path, more: dict[str, A
     spec = parse_spec({"name": "x", "task": "classify", "label": "label", **more})
     with pytest.raises(SpecError, match="no features to keep"):
         encode(spec, tmp_path, Desk())
+
+
+def test_an_unknown_trunk_is_told_with_its_key(product: Product) -> None:
+    spec = msgspec.structs.replace(product.spec, trunks={"text": "e5-smal"})
+    with pytest.raises(TrunklineError, match="'e5-smal'") as unknown:
+        Desk().cards(spec)
+    assert unknown.value.where == "key 'trunks.text'"
 
 
 @pytest.mark.parametrize("part", ["0/2", "3/2", "1", "a/b", "1/2/3"])

@@ -168,9 +168,10 @@ class Product:
             yield from why(served, [row], ask, asked, start=at).answers
 
     def bundle(self, version: str | None = None) -> Bundle:
-        """A bundle by version, or the newest. Raises BundleError where there is none."""
+        """A bundle by version, or the newest. Raises BundleError where there is none, SpecError where there is no product."""
         chosen = version or self.shelf.latest()
         if chosen is None:
+            load_spec(self.folder)  # where there is no product at all, that is what is said
             raise BundleError(
                 "the product has no bundle yet", where=str(self.folder), hint=f"trunkline train {self.folder}"
             )

@@ -62,6 +62,15 @@ def made(folder: Path) -> Product:
     return product
 
 
+def test_too_few_rows_are_told_before_any_form_is_tried(tmp_path: Path) -> None:
+    product = text_product(tmp_path / "p", rows=40, spec=CNN)
+    product.train()
+    done = CliRunner().invoke(main, ["shrink", str(product.folder)])
+    assert done.exit_code == 2
+    assert "too few rows to compare forms by" in done.stderr
+    assert "int8" not in done.stderr
+
+
 def test_a_product_is_made_smaller_and_another_bundle_lies_on_the_shelf(tmp_path: Path, faster: None) -> None:
     product = made(tmp_path / "p")
     runner = CliRunner()

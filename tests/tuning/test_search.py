@@ -22,8 +22,11 @@ from trunkline.features import Features
 from trunkline.files import folder_lock
 from trunkline.product import Product
 from trunkline.proof.tuned import Tuned
+from trunkline.tuning import command
 from trunkline.tuning.found import FOLDER, last, used
+from trunkline.tuning.search import Done
 from trunkline.tuning.workers import Workers
+from trunkline.types import Estimate
 
 WAIT = 240.0  # seconds, on a machine that is busy with other things
 
@@ -262,6 +265,15 @@ def test_the_command_tells_it_in_a_few_lines_and_as_json(tmp_path: Path, monkeyp
     assert (found["ran"], len(found["trials"])) == (0, 4)
     kept = json.loads((made.folder / FOLDER / "tune.json").read_text("utf-8"))
     assert {key: found[key] for key in kept} == kept
+
+
+@pytest.mark.parametrize(("low", "next_"), [(0.001, "--write"), (-0.02, "train"), (-0.3, "train")])
+def test_settings_without_a_clear_gain_are_not_recommended(whole: Tuned, low: float, next_: str) -> None:
+    gain = Estimate(low + 0.01, low, low + 0.02, 90)
+    done = Done(msgspec.structs.replace(whole, gain=gain), 0, 0.0)
+    *_, told, last = command._lines(done, Path("shop"), wrote=False)
+    assert ("no clear gain" in told) == (next_ == "train")
+    assert next_ in last
 
 
 WEAK = """

@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.methods.texts import examples, spec_of
 
-from trunkline.errors import SpecError
+from trunkline.errors import SpecError, TrunklineError
 from trunkline.methods import METHODS
 from trunkline.methods.settings import named
 from trunkline.methods.tunable import Tunable
 from trunkline.proof.tuned import Choice
-from trunkline.spec import Range, Spec, parse_spec
+from trunkline.spec import Range, Spec, load_spec, parse_spec
 from trunkline.tuning.space import Space, applied, searched, space_of
 from trunkline.tuning.write import write_choice
 
@@ -104,8 +104,10 @@ def test_a_number_is_told_in_three_digits_and_within_its_range(low: float, times
         ({"mpl": {"hidden": [8, 16]}}, ("tune.ranges", "'mpl'", "did you mean 'mlp'")),
         ({"mlp": {"hiden": [8, 16]}}, ("tune.ranges.mlp.hiden", "'hiden'", "did you mean 'hidden'")),
         ({"mlp": {"hidden": [8, 0]}}, ("tune.ranges.mlp.hidden", "hidden = 0", ">= 1")),
-        ({"mlp": {"hidden": {"low": 8.0, "high": 16.5}}}, ("tune.ranges.mlp.hidden", "hidden = 8.0", "int")),
-        ({"lstm": {"cell": ["lstm", "rnn"]}}, ("tune.ranges.lstm.cell", "cell = 'rnn'", "enum")),
+        ({"mlp": {"hidden": {"low": 8.0, "high": 16.5}}}, ("tune.ranges.mlp.hidden", "hidden = 8.0", "whole number")),
+        ({"mlp": {"hidden": {"low": 1, "high": 10**23}}}, ("tune.ranges.mlp.hidden", "low = 1", "whole numbers up to")),
+        ({"lstm": {"cell": ["lstm", "rnn"]}}, ("tune.ranges.lstm.cell", "cell = 'rnn'", "lstm | gru")),
+        ({"lstm": {"size": ["small", "tiny"]}}, ("tune.ranges.lstm.size", "size = 'tiny'", "small | base", "product.toml")),
         ({"boosting": {"num_leaves": [4, 8]}}, ("boosting can't learn this product", "needs a number", "name other methods")),
     ],
 )
@@ -117,6 +119,10 @@ def test_a_range_that_can_not_be_searched_is_one_clear_error(ranges: Any, words:
     assert len(said.splitlines()) <= 4
 
 
+def test_a_space_of_more_points_than_memory_holds_is_not_gone_through() -> None:
+    assert Space(("m",), {"m": {"x": Range(1, 2**40)}}, {}, {"m": {}}).every(30) is None
+
+
 def test_nothing_to_search_is_said() -> None:
     with pytest.raises(SpecError, match="nothing to search"):
         space_of(spec_of("classify", TEXT, method={"name": "majority"}), examples())
@@ -125,6 +131,9 @@ def test_nothing_to_search_is_said() -> None:
 def test_a_trunk_of_another_kind_is_refused() -> None:
     with pytest.raises(SpecError, match="another kind"):
         space_of(text_spec(trunks={"text": ["efficientnet-lite0"]}), examples())
+    with pytest.raises(TrunklineError, match="'e5-smal'") as unknown:
+        space_of(text_spec(trunks={"text": ["e5-smal"]}), examples())
+    assert unknown.value.where == "key 'tune.trunks.text'"
 
 
 # ---- written back -------------------------------------------------------------------------------
@@ -158,6 +167,28 @@ def test_settings_are_written_back_and_comments_stay(tmp_path: Path, rest: str, 
     before = text
     write_choice(file, choice)
     assert file.read_text("utf-8") == before
+
+
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_ends_of_lines_mode_and_link_stay(tmp_path: Path, mark: str) -> None:
+    file, link = tmp_path / "kept.toml", tmp_path / "product.toml"
+    file.write_bytes((mark + HEAD + '[method]\nname = "mlp"\n').replace("\n", "\r\n").encode())
+    file.chmod(0o640)
+    link.symlink_to(file)
+    write_choice(link, Choice("mlp", {"hidden": 16}))
+    written = file.read_bytes().decode()
+    assert written.startswith(mark + "name")
+    assert written.count("\r\n") == written.count("\n") > HEAD.count("\n")
+    assert load_spec(link).method.settings == {"hidden": 16}
+    assert link.is_symlink()
+    assert file.stat().st_mode & 0o777 == 0o640
+
+
+def test_a_file_that_broke_during_the_search_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "product.toml"
+    file.write_text(HEAD + "[method\n", "utf-8")
+    with pytest.raises(SpecError, match="not valid TOML"):
+        write_choice(file, Choice("ngrams"))
 
 
 def test_a_choice_without_settings_takes_the_old_ones_away(tmp_path: Path) -> None:

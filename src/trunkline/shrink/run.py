@@ -81,11 +81,12 @@ def shrink(
             )  # fmt: skip
         rows = calibrating(calibration or checked.loaded.train, line.spec.task, line.spec.seed)
         job = Job(line, bundle, checked, rows, unlabelled)
+        held = len(job.held)  # too few of them is one error before anything is tried
         watch.lap("data")
         tried = [_tried(job, name) for name in names or FORMS]
         watch.lap("learn")
         size = job.whole.size_bytes
-        told = Outcome(bundle.version, len(job.held), size, tried, note=_seen(job))
+        told = Outcome(bundle.version, held, size, tried, note=_seen(job))
         passing = [each for each in tried if each.passes(limit, size)]
         if not passing:
             return told

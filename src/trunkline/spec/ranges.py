@@ -10,6 +10,7 @@ from trunkline.errors import SpecError, nearest
 
 EXAMPLE = '[32, 64] or { low = 1e-4, high = 1e-2, log = true }'
 KEYS = ("low", "high", "log")
+LARGEST = 2**53  # of whole numbers: every one up to here is a float too, as Optuna keeps them
 
 
 def check_ranges(raw: Mapping[str, Any], where: str) -> None:
@@ -54,6 +55,8 @@ def _check_range(key: str, where: str, given: Mapping[str, Any]) -> None:
     shown = ", ".join(f"{name} = {given[name]!r}" for name in KEYS if name in given) or "{ }"
     if len(numbers) < 2:
         raise _unsearchable(key, where, shown, "low and high, both numbers", EXAMPLE)
+    if any(isinstance(end, int) and abs(end) > LARGEST for end in numbers):
+        raise _unsearchable(key, where, shown, f"whole numbers up to {LARGEST}")
     if numbers[0] >= numbers[1]:
         raise _unsearchable(key, where, shown, "low below high")
     if not isinstance(given.get("log", False), bool):

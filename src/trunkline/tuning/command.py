@@ -99,7 +99,7 @@ def _ends(done: Done) -> list[str]:
 def _gain(tuned: Tuned) -> list[str]:
     if tuned.gain is None:
         return ["nothing was better than the product as it is"]
-    gain, clear = tuned.gain, "" if tuned.gain.low > 0 else ": no clear gain"
+    gain, clear = tuned.gain, "" if tuned.gain.low > 0 else ": no clear gain, the settings it has are as good"
     share = 100 if tuned.unit == "%" else 1
     unit = " points" if tuned.unit == "%" else ""
     value, low, high = (f"{share * number:+.3g}" for number in (gain.value, gain.low, gain.high))
@@ -109,6 +109,6 @@ def _gain(tuned: Tuned) -> list[str]:
 def _next(tuned: Tuned, folder: Path, wrote: bool) -> str:
     if wrote:
         return f"wrote {folder / 'product.toml'}; next: trunkline train {folder}"
-    if tuned.gain is None:
+    if tuned.gain is None or tuned.gain.low <= 0:
         return f"next: trunkline train {folder}"
     return f"next: trunkline tune {folder} --write"

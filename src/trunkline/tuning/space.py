@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
 
-from trunkline.errors import SpecError, nearest
+from trunkline.errors import SpecError, TrunklineError, nearest
 from trunkline.methods import METHODS
 from trunkline.methods.ladder import order
 from trunkline.methods.settings import named
@@ -18,6 +18,7 @@ from trunkline.methods.tunable import Searched, Tunable
 from trunkline.proof.tuned import Choice
 from trunkline.spec import Range, Ranges, Spec
 from trunkline.spec.model import trunk_of
+from trunkline.spec.words import explained
 from trunkline.trunks import find
 from trunkline.types import Examples
 
@@ -64,9 +65,12 @@ class Space:
         return FloatDistribution(float(wanted.low), float(wanted.high), log=wanted.log)
 
     def every(self, most: int) -> list[Params] | None:
-        """All points, in order, where there are no more than `most`; else None."""
-        found = list(itertools.islice(self._points(), most + 1)) if self._finite else []
-        return found if 0 < len(found) <= most else None
+        """All points, in order, where there are no more than `most`; else None. They are counted first: a range of whole
+        numbers may have more than fit into memory."""
+        if not self._finite:
+            return None
+        count = sum(math.prod(len(self._values(name)) for name in self._names(method)) for method in self.methods)
+        return list(self._points()) if 0 < count <= most else None
 
     def _names(self, method: str) -> list[str]:
         return [*(f"{TRUNKS}.{kind}" for kind in self.trunks), *(f"{method}.{name}" for name in self.ranges[method])]
@@ -166,7 +170,11 @@ def _trunks(spec: Spec) -> dict[str, tuple[str, ...]]:
         if not names or len(set(names)) < len(names):
             raise SpecError(f"key 'tune.trunks.{kind}' can't be searched", found=repr(names), wanted="at least one trunk, and none twice")
         for name in names:
-            card = find(name).card
+            try:
+                card = find(name).card
+            except TrunklineError as error:
+                error.where = error.where or f"key 'tune.trunks.{kind}'"
+                raise
             if card.kind != kind:
                 raise SpecError("this trunk reads another kind", where=f"tune.trunks.{kind}", found=f"{name}, which reads {card.kind}", wanted=kind)
         if trunk_of(spec, kind) is None:
@@ -181,15 +189,15 @@ def _check(method: str, key: str, wanted: Any, found: Searched | None) -> None:
         return  # a method of another package that tells nothing of its settings says so itself when it is tried
     known = {field.name: field for field in msgspec.structs.fields(found.settings)}
     if key not in known:
-        raise SpecError(where, found=repr(key), wanted=f"a setting of {method}", hint=nearest(key, known) or ", ".join(known))
+        raise SpecError(where, where="product.toml", found=repr(key), wanted=f"a setting of {method}", hint=nearest(key, known) or ", ".join(known))
     for value in [wanted.low, wanted.high] if isinstance(wanted, Range) else wanted:
         try:
             msgspec.convert({key: value}, found.settings)
         except msgspec.ValidationError as error:
             if "missing required" in str(error):
                 return
-            why = str(error).partition(" - at")[0].removeprefix("Expected ")
-            raise SpecError(where, where="product.toml", found=f"{key} = {value!r}", wanted=why[0].lower() + why[1:]) from None
+            wanted_words = explained(error, {key: value}, found.settings, "").wanted
+            raise SpecError(where, where="product.toml", found=f"{key} = {value!r}", wanted=wanted_words) from None
 
 
 def _whole_or_not(key: str, wanted: Any, found: Searched | None) -> Any:

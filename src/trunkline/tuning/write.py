@@ -11,22 +11,26 @@ import msgspec
 from trunkline.errors import MissingExtra, SpecError
 from trunkline.files import write_atomic
 from trunkline.proof.tuned import Choice
-from trunkline.spec import Spec, parse_spec
+from trunkline.spec import Spec, load_spec, parse_spec
 from trunkline.tuning.space import applied
+
+BOM = "\ufeff"
 
 
 def write_choice(file: Path, choice: Choice) -> None:
     """Write [method] name and settings, and [trunks], into a product.toml, whole or not at all.
 
-    Raises SpecError where the file is none, or what came out would say something else than the choice, MissingExtra.
+    Its ends of lines, its mode and where a link leads stay. Raises SpecError where the file is none (it may have been edited
+    since the search began), or what came out would say something else than the choice, MissingExtra.
     """
     try:
         import tomlkit
     except ImportError:
         raise MissingExtra("tomlkit", "tune") from None
-    text = file.read_text(encoding="utf-8-sig")
-    before = parse_spec(tomllib.loads(text), str(file))
-    document: Any = tomlkit.parse(text)
+    before, mode = load_spec(file), file.stat().st_mode
+    text = file.read_bytes().decode("utf-8")
+    mark = BOM if text.startswith(BOM) else ""
+    document: Any = tomlkit.parse(text.removeprefix(BOM))
     method = document.setdefault("method", tomlkit.table())
     method["name"] = choice.method
     method.pop("adapt", None)
@@ -34,8 +38,11 @@ def write_choice(file: Path, choice: Choice) -> None:
     if choice.trunks:
         document.setdefault("trunks", tomlkit.table()).update(choice.trunks)
     written = tomlkit.dumps(document)
+    if "\r\n" in text:
+        written = written.replace("\r\n", "\n").replace("\n", "\r\n")  # new lines end as the old ones do
     _check(parse_spec(tomllib.loads(written), str(file)), before, choice, file)
-    write_atomic(file, written.encode())
+    write_atomic(file.resolve(), (mark + written).encode())
+    file.chmod(mode)
 
 
 def _settings(method: Any, settings: dict[str, Any]) -> None:
