@@ -6,6 +6,7 @@ so a process that was killed goes on where it was.
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -77,7 +78,7 @@ def encode(
 def encode_by(processes: int, words: Sequence[str]) -> Encoded:
     """`trunkline encode` with these words, a part by each of so many processes. Raises TrunklineError where one failed, with its
     own words if it had any; what the others did is kept."""
-    start = [sys.executable, "-m", "trunkline", "encode", *words, "--json", "--part"]
+    start = [sys.executable, "-m", "trunkline.training.bound", str(os.getpid()), "trunkline", "encode", *words, "--json", "--part"]
     running = [  # Ctrl-C is this process's
         subprocess.Popen([*start, f"{at}/{processes}"], stdout=subprocess.PIPE, process_group=0) for at in range(1, processes + 1)
     ]

@@ -11,6 +11,7 @@ import click
 Command = Callable[..., None]
 Rows = Callable[[Path, str | None, Path | None], Iterable[Mapping[str, Any]]]
 BAR = 12  # signs of the longest bar
+NAME = 100  # signs of a reason's name that are shown: of a long text a part may be pages of it
 
 
 def command(as_json: Callable[[Command], Command], rows_of: Rows, emit: Callable[[bool, dict[str, Any], str], None]) -> click.Command:
@@ -59,8 +60,13 @@ def told(answer: Mapping[str, Any]) -> str:
         bar = sign * max(1, round(BAR * abs(reason["weight"]) / longest)) if reason["weight"] else ""
         without = f"  without it {_figure(reason['without'], why['unit'])}" if "without" in reason else ""
         name = f"{reason['column']}: {reason['name']}" if several and reason["kind"] != "column" else reason["name"]
-        lines.append(f"  {bar:<{BAR}} {reason['weight']:+8.3f}  {' '.join(name.split())}{without}")
+        lines.append(f"  {bar:<{BAR}} {reason['weight']:+8.3f}  {_shown(name)}{without}")
     return "\n".join(lines)
+
+
+def _shown(name: str) -> str:
+    line = " ".join(name.split())
+    return line if len(line) <= NAME else f"{line[: NAME // 2]} … {line[-NAME // 2 :]}"
 
 
 def _figure(number: float, unit: str) -> str:

@@ -212,8 +212,10 @@ def said(folder: Path, *words: str) -> Result:
 
 def test_the_commands(tmp_path: Path) -> None:
     assert said(tmp_path, "list").stdout == "nothing waits\n"
-    made = json.loads(said(tmp_path, "add", "--json", "--cores", "2", "--memory", "1.5", "--priority", "-3", "train", str(tmp_path), "--json").stdout)
-    assert made["command"] == f"train {tmp_path} --json"
+    shop = tmp_path / "shop"
+    init_from_template(shop, "shop", "toxicity")
+    made = json.loads(said(tmp_path, "add", "--json", "--cores", "2", "--memory", "1.5", "--priority", "-3", "train", str(shop), "--json").stdout)
+    assert made["command"] == f"train {shop} --json"
     assert (made["cores"], made["memory_mb"], made["priority"]) == (2, 1_500, -3)
     assert said(tmp_path, "list").stdout.split()[:5] == [made["id"][:8], "waits", "-3", "2", "cores"]
     assert "cancelled" in said(tmp_path, "cancel", made["id"][:8]).stdout
@@ -226,6 +228,7 @@ def test_the_commands(tmp_path: Path) -> None:
     [
         (["add", "serve", "x"], "found serve, wanted train | tune | shrink | pretrain"),
         (["add", "train", "x", "--nothing"], "no such option"),
+        (["add", "train", "nowhere"], "there is no product here"),
         (["add", "--cores", "0", "train", "x"], "--cores"),
         (["cancel", "abc"], "no job has this id"),
     ],

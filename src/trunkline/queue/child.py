@@ -5,15 +5,14 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import runpy
-import signal
 import sys
 from contextlib import suppress
 from pathlib import Path
 
-_PR_SET_PDEATHSIG = 1  # prctl(2)
+from trunkline.training.bound import end_with
+
 _LAST = 19  # the lowest priority
 _FIRST_KILLED = 500  # of -1000 to 1000: memory that runs out takes a training, not a server
 
@@ -26,13 +25,6 @@ def yield_to_others() -> None:
     for name, value in (("autogroup", _LAST), ("oom_score_adj", _FIRST_KILLED)):
         with suppress(OSError):  # a kernel without it, or a container that may not
             Path("/proc/self", name).write_text(str(value), encoding="ascii")
-
-
-def end_with(runner: int) -> bool:
-    """The kernel ends this process when the runner dies. False where it is dead already."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    return os.getppid() == runner
 
 
 def main(runner: str, cores: str, *words: str) -> None:

@@ -45,11 +45,14 @@ def _adding(queue: click.Group, emit: Callable[..., None], as_json: Callable[[Co
     ) -> None:
         """Queue a command: trunkline queue add train FOLDER. WORDS are checked now, and run later from this folder."""
         from trunkline.queue import waiting
+        from trunkline.spec import load_spec
 
         root = context.find_root().command
         known = root.get_command(context, words[0]) if isinstance(root, click.Group) and words[0] in waiting.COMMANDS else None
         if known is not None:
-            known.make_context(words[0], list(words[1:]), parent=context.find_root())
+            said = known.make_context(words[0], list(words[1:]), parent=context.find_root())
+            if "folder" in said.params:
+                load_spec(said.params["folder"])
         what = waiting.Wanted(
             words=list(words), folder=str(Path.cwd()), cores=cores, memory_mb=round(1000 * memory), gpus=gpus, priority=priority
         )
