@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,20 +34,18 @@ class Study:
 
     def __init__(self, folder: Path, name: str, direction: Direction) -> None:
         self.file, self.name = folder / FILE, name
-        with quiet():
+        with quiet(), self._telling():
             import optuna
-            from sqlalchemy.exc import SQLAlchemyError
 
-            try:
-                storage = optuna.storages.RDBStorage(f"sqlite:///{self.file}")
-                self._study: Any = optuna.create_study(storage=storage, study_name=name, direction=direction, load_if_exists=True)
-            except (SQLAlchemyError, RuntimeError) as error:
-                raise self._damaged(str(error)) from error
+            storage = optuna.storages.RDBStorage(f"sqlite:///{self.file}")
+            self._study: Any = optuna.create_study(storage=storage, study_name=name, direction=direction, load_if_exists=True)
 
     def outcomes(self) -> dict[int, Outcome]:
         """By number. Raises DataError where the file is no record of a search."""
         found = {}
-        for trial in self._study.get_trials(deepcopy=False):
+        with self._telling():
+            trials = self._study.get_trials(deepcopy=False)
+        for trial in trials:
             try:
                 outcome = _outcome(trial)
             except (KeyError, msgspec.DecodeError) as error:
@@ -54,7 +54,9 @@ class Study:
         return found
 
     def add(self, space: Space, outcome: Outcome) -> None:
-        self._study.add_trial(frozen(space, outcome))
+        """Raises DataError where it can't be written; what was there stays."""
+        with quiet(), self._telling():
+            self._study.add_trial(frozen(space, outcome))
 
     def importance(self, method: str, seed: int) -> dict[str, float]:
         """How much of what this method's trials differ by each setting tells (functional ANOVA, Hutter et al. 2014), most
@@ -73,6 +75,23 @@ class Study:
             found = optuna.importance.get_param_importances(apart, evaluator=how, params=names)
         ranked = sorted(found.items(), key=lambda each: (-each[1], each[0]))
         return {name.removeprefix(f"{method}."): round(float(share), 4) for name, share in ranked}
+
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
+        """The database's own errors as one of ours: a record that is damaged is another thing than a disk that is full."""
+        from optuna.exceptions import StorageInternalError
+        from sqlalchemy.exc import OperationalError, SQLAlchemyError
+
+        try:
+            yield
+        except (SQLAlchemyError, StorageInternalError, RuntimeError) as error:
+            told = error.__cause__ if isinstance(error, StorageInternalError) and error.__cause__ else error
+            if not isinstance(told, OperationalError):
+                raise self._damaged(str(told)) from error
+            raise DataError(
+                "the record of the search can't be opened or written", where=str(self.file), found=str(told.orig),
+                hint="free some space, or check the folder's permissions; the trials that had ended are kept",
+            ) from error  # fmt: skip
 
     def _damaged(self, found: str) -> DataError:
         return DataError(

@@ -1,0 +1,40 @@
+"""The record of a search on disk."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+FULL = """
+import resource, sys
+from pathlib import Path
+from trunkline.errors import DataError
+from trunkline.proof.tuned import Choice
+from trunkline.spec import Range
+from trunkline.tuning.space import Space
+from trunkline.tuning.study import Study
+from trunkline.tuning.trial import Outcome
+
+folder = Path(sys.argv[1])
+study, space = Study(folder, "s", "maximize"), Space(("m",), {"m": {"x": Range(0.0, 1.0)}}, {}, {"m": {}})
+resource.setrlimit(resource.RLIMIT_FSIZE, (study.file.stat().st_size + 8192, resource.RLIM_INFINITY))
+try:
+    for number in range(500):
+        study.add(space, Outcome(number, Choice("m", {"x": 0.5}), "done", 0.5, params={"m.x": 0.5}))
+except DataError as error:
+    print(error)
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+print(sorted(Study(folder, "s", "maximize").outcomes()) == list(range(number)), number > 0)
+"""
+
+
+def test_a_full_disk_is_told_and_keeps_the_trials_that_had_ended(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", FULL, str(tmp_path)], capture_output=True, text=True, cwd=ROOT / "src", timeout=240, check=False)
+    assert done.returncode == 0, done.stderr
+    told, *rest, kept = done.stdout.splitlines()
+    assert told == "the record of the search can't be opened or written"
+    assert "free some space" in rest[-1]
+    assert kept == "True True"
