@@ -21,6 +21,7 @@ from trunkline.encoding_command import command as encoding
 from trunkline.engines.batching import ROWS, ROWS_VARIABLE, TOKENS, TOKENS_VARIABLE
 from trunkline.engines.threads import THREADS_VARIABLE
 from trunkline.errors import DataError, GateFailed, TrunklineError, UsageError
+from trunkline.files import remedy
 from trunkline.keys import keys
 from trunkline.pretraining.command import command as pretraining
 from trunkline.queue.command import command as queue
@@ -67,7 +68,8 @@ def _told(ctx: click.Context) -> Iterator[None]:
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  what Python flushes at its end
         ctx.exit(_PIPE_CLOSED)
     except OSError as error:
-        _tell(ctx, TrunklineError("this can't be read or written", where=str(error.filename or ""), found=str(error.strerror or error)))
+        told = TrunklineError("this can't be read or written", where=str(error.filename or ""), found=error.strerror or str(error), hint=remedy(error))
+        _tell(ctx, told)
     except KeyboardInterrupt:
         click.echo("\nstopped; the last good state is untouched", err=True)
         ctx.exit(130)

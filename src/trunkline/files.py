@@ -74,10 +74,10 @@ def folder_lock(folder: Path, what: str) -> Iterator[None]:
     """
     from filelock import FileLock, Timeout
 
-    folder.mkdir(parents=True, exist_ok=True)
     holder = folder / ".lock.json"
     lock = FileLock(folder / ".lock", timeout=0)
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except Timeout:
         raise BusyError(
@@ -185,8 +185,13 @@ def _cannot_write(path: Path, error: OSError) -> TrunklineError:
         f"can't write {path.name}",
         where=str(path),
         found=error.strerror or str(error),
-        hint=f"{_REMEDIES.get(error.errno or 0, 'check the path')}; nothing was changed",
+        hint=f"{remedy(error)}; nothing was changed",
     )
+
+
+def remedy(error: OSError) -> str:
+    """What to try where the system refuses a file."""
+    return _REMEDIES.get(error.errno or 0, "check the path")
 
 
 def _holder(file: Path) -> str:
