@@ -154,7 +154,7 @@ def test_safe_below_never_leaves(relative: str) -> None:
 
 def test_a_folder_that_cannot_be_made_is_told_by_its_lock(tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("a file")
-    with pytest.raises(TrunklineError, match="can't write .lock") as told, folder_lock(tmp_path / "taken" / "tune", "tuning"):
+    with pytest.raises(TrunklineError, match=r"can't write \.lock") as told, folder_lock(tmp_path / "taken" / "tune", "tuning"):
         pass
     assert told.value.found == "Not a directory"
     assert told.value.hint.startswith("check the path")

@@ -220,7 +220,8 @@ class Shelf:
         )
 
     def prune(self, keep: int) -> list[str]:
-        """Remove all but the newest `keep` versions and those that serve or served before; what was removed."""
+        """Remove all but the newest `keep` versions and those that serve or served before; what was removed. For whoever adds
+        versions: what others left half-written when they were killed goes too."""
         with self._file.locked():
             record = self.record()
             canary = record.canary and record.canary.version
@@ -229,7 +230,7 @@ class Shelf:
             for version in removed:
                 # Renamed first: a half-removed bundle must not be found under its name.
                 self.folder(version).rename(self.home / f".removed-{version}")
-            for rest in self.home.glob(".removed-*"):
+            for rest in (*self.home.glob(".removed-*"), *self.home.glob(".v*.tmp")):
                 shutil.rmtree(rest)
         return removed
 
