@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 import sys
 import threading
@@ -268,10 +269,16 @@ def test_what_is_not_spoken_is_said(variables: dict[str, str], found: str) -> No
     assert caught.value.found == found
 
 
-@pytest.mark.parametrize("collector", ["collector:4318", "grpc://collector:4317", "", "http://"])
+@pytest.mark.parametrize("collector", ["collector:4318", "grpc://collector:4317", "", "http://", "http://[", "http://collector:99999"])
 def test_an_address_that_is_none_is_said(collector: str) -> None:
     with pytest.raises(TrunklineError, match="can't be sent there"):
         send_to(collector)
+
+
+@pytest.mark.parametrize("collector", ["http://c:4318", "http://c:4318/", "http://c:4318/v1/traces", "http://c:4318/v1/traces/"])
+def test_an_address_may_be_the_whole_one(collector: str) -> None:
+    send_to(collector)
+    assert os.environ["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"] == "http://c:4318/v1/traces"
 
 
 def test_without_traces_nothing_of_opentelemetry_is_loaded() -> None:

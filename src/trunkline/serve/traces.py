@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 _ENDPOINT = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
 _ENDPOINTS = (_ENDPOINT, "OTEL_EXPORTER_OTLP_ENDPOINT")
 _PROTOCOLS = ("OTEL_EXPORTER_OTLP_PROTOCOL", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL")
+_PATH = "/v1/traces"
 _SPOKEN = "http/protobuf"
 _METHODS = ("CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE")
 _LINKS = 64  # at most in a batch's span; OpenTelemetry keeps 128
@@ -34,14 +35,19 @@ _CLOSE_SECONDS = 3.0  # for what was not sent yet, when the server ends
 
 
 def send_to(collector: str) -> None:
-    """Have this process and those it starts send traces there: http://host:4318. Raises TrunklineError."""
-    parts = urlsplit(collector)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    """Have this process and those it starts send traces there: http://host:4318, with or without its /v1/traces. Raises
+    TrunklineError."""
+    try:
+        parts = urlsplit(collector)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # brackets that don't close, a port over 65535
+        good = False
+    if not good:
         raise TrunklineError(
             "traces can't be sent there", found=collector[:80], wanted="a collector's address for OTLP over HTTP",
             hint="--traces http://localhost:4318",
         )  # fmt: skip
-    os.environ |= {_ENDPOINT: collector.rstrip("/") + "/v1/traces", "OTEL_TRACES_EXPORTER": "otlp"}
+    os.environ |= {_ENDPOINT: collector.rstrip("/").removesuffix(_PATH) + _PATH, "OTEL_TRACES_EXPORTER": "otlp"}
 
 
 def wanted(environ: Mapping[str, str] = os.environ) -> bool:
