@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 import pytest
 from click.testing import CliRunner
+from tests.products import write_rows
 from tests.tuning.products import again, ended, product, told
 
 from trunkline.cli import main
@@ -225,6 +226,13 @@ def test_rows_that_change_during_the_search_are_an_error(tmp_path: Path) -> None
     }  # fmt: skip
     with pytest.raises(DataError, match="rows changed"):
         bench_of(message)
+
+
+def test_rows_of_one_answer_are_refused_as_in_training(tmp_path: Path) -> None:
+    made = product(tmp_path / "p")
+    write_rows(made.folder / "train.csv", ["text", "label"], [(f"parcel number {at}", "late") for at in range(30)])
+    with pytest.raises(DataError, match="all 30 training rows have one answer \\('late'\\)"):
+        made.tune(jobs=1)
 
 
 def test_a_damaged_record_is_one_clear_error(tmp_path: Path) -> None:

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import msgspec
 
+from trunkline.data.checks.labels import one_answer
 from trunkline.data.read import read_training
 from trunkline.desk import Desk
 from trunkline.engines.threads import workers as cores
-from trunkline.errors import TrainError
+from trunkline.errors import DataError, TrainError
 from trunkline.files import folder_lock
 from trunkline.methods.ladder import climb
 from trunkline.proof.tuned import AS_IT_IS, Choice, Tried, Tuned
@@ -53,6 +54,11 @@ def tune(
     with folder_lock(folder / found.FOLDER, "tuning"):
         task = TASKS.get(spec.task)()
         examples, digest = read_training(spec, task, folder)
+        if only := one_answer(examples):
+            raise DataError(
+                f"all {len(examples):,} training rows have one answer ({only}): there is nothing to learn", where=str(folder),
+                hint=f"add rows with other values of {spec.label!r}, or name another label column",
+            )  # fmt: skip
         space = space_of(spec, examples)
         bench = Bench(spec, task, examples, space, desk.ask(progress), trials or spec.tune.trials)
         name = search_of(spec, space, digest, desk, max(jobs, AHEAD))

@@ -27,15 +27,19 @@ def label_counts(examples: Examples) -> dict[str, int]:
     return dict(sorted(pairs, key=lambda pair: (-pair[1], pair[0])))
 
 
-def one_class(view: View) -> list[Finding]:
-    """Nothing can be learned from a single answer: this stops training."""
-    train = view.loaded.train
+def one_answer(train: Examples) -> str:
+    """The answer that all rows have, as it is shown; "" where they have several."""
     constant = (
         len(set(train.target.tolist())) < 2 if train.target.ndim == 1 else not train.target.any() or train.target.all()
     )
-    if not constant:
+    return shown_answer(train) if constant else ""
+
+
+def one_class(view: View) -> list[Finding]:
+    """Nothing can be learned from a single answer: this stops training."""
+    only = one_answer(view.loaded.train)
+    if not only:
         return []
-    only = shown_answer(train)
     return [
         Finding(
             check="one_class",
