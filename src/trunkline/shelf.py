@@ -237,7 +237,7 @@ class Shelf:
     def _newest(self) -> str:
         newest = self.latest()
         if newest is None:
-            raise BundleError("the product has no bundle yet", where=str(self.product), hint="trunkline train")
+            raise BundleError("the product has no bundle yet", where=str(self.product), hint=f"trunkline train {self.product}")
         return newest
 
     def served(self, version: str, record: Record, verify: bool = True) -> Bundle:
