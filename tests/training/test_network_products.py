@@ -155,12 +155,14 @@ def test_trainings_that_nobody_goes_on_with_are_gone_after_a_month(tmp_path: Pat
     for place in (old, new):
         (place / "all-rows").mkdir(parents=True)
         (place / "left.onnx").write_bytes(b"")
+        place.with_suffix(".lock").touch()
     month = time.time() - 31 * 86_400
     for place in (old / "all-rows", old):
         os.utime(place, (month, month))
     os.utime(new, (month, month))  # but its checkpoint is of today
     made("cnn1d", "classify", examples(n=40))
     assert (old.exists(), new.exists()) == (False, True)
+    assert (old.with_suffix(".lock").exists(), new.with_suffix(".lock").exists()) == (False, True)
 
 
 def test_the_table_of_words_starts_from_the_trunk() -> None:

@@ -125,6 +125,7 @@ class Learning:
         for folder in self.folder.parent.iterdir():
             if folder.is_dir() and folder != self.folder and _idle(folder) > OLD:
                 shutil.rmtree(folder, ignore_errors=True)
+                folder.with_suffix(".lock").unlink(missing_ok=True)
 
     def values(self, module: Any, rows: Index) -> Sequence[Any] | NDArray[Any]:
         """`Prediction.values` of these rows."""
