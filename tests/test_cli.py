@@ -16,6 +16,7 @@ from tests.products import text_product, texts, write_rows
 
 from trunkline.__main__ import main as start
 from trunkline.cli import main
+from trunkline.errors import MissingExtra
 
 
 @pytest.fixture(scope="module")
@@ -209,6 +210,24 @@ def test_ctrl_c_while_the_commands_are_imported(monkeypatch: pytest.MonkeyPatch,
         start()
     assert ended.value.code == 130
     assert capsys.readouterr().err == "\nstopped; the last good state is untouched\n"
+
+
+def test_ctrl_c_while_a_library_is_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As pybind11 makes an ImportError of it, and a caller an error of its own."""
+
+    def masked(*_: object) -> None:
+        try:
+            try:
+                raise KeyboardInterrupt
+            except KeyboardInterrupt as interrupt:
+                raise ImportError("initialization failed") from interrupt
+        except ImportError:
+            raise MissingExtra("openvino", "heads") from None
+
+    monkeypatch.setattr("trunkline.spec.reference.json_schema", masked)
+    result = run("schema")
+    assert (result.exit_code, result.stdout) == (130, "")
+    assert result.stderr == "\nstopped; the last good state is untouched\n"
 
 
 def test_ctrl_c_during_training_leaves_no_half_bundle(tmp_path: Path) -> None:

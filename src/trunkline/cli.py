@@ -45,11 +45,11 @@ class Commands(click.Group):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         # Noted before anything is parsed: a command line that can't be parsed is an error to print too.
         ctx.meta[_JSON] = "--json" in itertools.takewhile(lambda word: word != "--", args)
-        with _told(ctx):
+        with _told(ctx), _unmasked():
             return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
-        with _told(ctx):
+        with _told(ctx), _unmasked():
             return super().invoke(ctx)
 
 
@@ -73,6 +73,20 @@ def _told(ctx: click.Context) -> Iterator[None]:
     except KeyboardInterrupt:
         click.echo("\nstopped; the last good state is untouched", err=True)
         ctx.exit(130)
+
+
+@contextmanager
+def _unmasked() -> Iterator[None]:
+    """Ctrl-C while a library in C++ is imported comes out as an ImportError, or as what was made of that."""
+    try:
+        yield
+    except Exception as error:
+        cause: BaseException | None = error
+        while cause is not None and not isinstance(cause, KeyboardInterrupt):
+            cause = cause.__cause__ or cause.__context__
+        if cause is not None:
+            raise KeyboardInterrupt from error
+        raise
 
 
 def _tell(ctx: click.Context, error: TrunklineError) -> NoReturn:
