@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from trunkline.keys import add, keys, listed, revoke
+from trunkline.commands.keys import keys
+from trunkline.keys import add, listed, revoke
 from trunkline.store.place import StoreError, embedded
 
 

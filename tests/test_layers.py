@@ -18,15 +18,13 @@ ROOT = Path(trunkline.__file__).parent
 ORDER = (
     "errors", "types", "registry", "files", "terminal", "spec", "metrics", "inputs", "data", "engines", "trunks",
     "program", "segments", "features", "desk", "tasks", "columns", "lexical", "vocabulary", "heads", "explain", "training", "networks", "pretraining", "methods", "proof", "tuning", "bundle", "record", "recordfile", "shelf",
-    "views", "exporting", "reasoned", "train", "shrink", "following", "profiling", "store", "cluster", "serve", "client", "product", "deploying", "guess", "guess_spans", "init", "demo", "keys", "queue", "why", "encoding", "on_ray", "encoding_command", "cli",
+    "views", "exporting", "reasoned", "train", "shrink", "following", "profiling", "store", "cluster", "serve", "client", "product", "deploying", "guess", "guess_spans", "init", "demo", "keys", "queue", "encoding", "on_ray", "commands", "cli",
 )  # fmt: skip
 
 # Imports that point to the right on purpose. spec: names are checked against the doors, which are light.
-# tuning.command: a command is a few lines that call the product.
 # methods.ladder: what a rung brought is a paired difference, and those are computed in one place.
 ALLOWED = {
     ("trunkline.methods.ladder", "proof"),
-    ("trunkline.tuning.command", "product"),
     ("trunkline.spec.load", "inputs"),
     ("trunkline.spec.load", "tasks"),
     ("trunkline.spec.load", "methods"),

@@ -242,6 +242,6 @@ def test_the_gate(tried: Tried, passes: bool) -> None:
 
 
 def test_the_command_knows_the_forms() -> None:
-    from trunkline.shrink.command import NAMES
+    from trunkline.commands.shrink import NAMES
 
     assert tuple(run.FORMS) == NAMES

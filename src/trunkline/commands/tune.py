@@ -2,46 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from trunkline.commands.group import FOLDER, as_json, emit, main, product_of
+
 if TYPE_CHECKING:
     from trunkline.proof.tuned import Choice, Tried, Tuned
     from trunkline.tuning.search import Done
 
-Command = Callable[..., None]
 SHOWN = 5  # of the trials; all are in tune.json
 
 
-def command(emit: Callable[[bool, dict[str, Any], str], None], as_json: Callable[[Command], Command]) -> click.Command:
-    @click.command()
-    @click.argument("folder", type=click.Path(path_type=Path))
-    @click.option("--trials", type=click.IntRange(1), help="Settings that are tried, in place of tune.trials.")
-    @click.option("--seconds", type=click.FloatRange(0, min_open=True), help="No trial is begun after so long, in place of tune.seconds.")
-    @click.option("--jobs", type=click.IntRange(1, 64), help="Processes that try side by side, a core each; default: all cores.")
-    @click.option("--write", is_flag=True, help="Write the settings found into product.toml; its comments stay.")
-    @as_json
-    def tune(folder: Path, trials: int | None, seconds: float | None, jobs: int | None, write: bool, json_: bool) -> None:
-        """Search the settings of a product on its training rows.
+@main.command()
+@FOLDER
+@click.option("--trials", type=click.IntRange(1), help="Settings that are tried, in place of tune.trials.")
+@click.option("--seconds", type=click.FloatRange(0, min_open=True), help="No trial is begun after so long, in place of tune.seconds.")
+@click.option("--jobs", type=click.IntRange(1, 64), help="Processes that try side by side, a core each; default: all cores.")
+@click.option("--write", is_flag=True, help="Write the settings found into product.toml; its comments stay.")
+@as_json
+def tune(folder: Path, trials: int | None, seconds: float | None, jobs: int | None, write: bool, json_: bool) -> None:
+    """Search the settings of a product on its training rows.
 
-        The test rows are never looked at. Stopped or killed, the same command goes on where it was.
-        """
-        from trunkline.product import Product
-        from trunkline.terminal import Terminal
+    The test rows are never looked at. Stopped or killed, the same command goes on where it was.
+    """
+    from trunkline.terminal import Terminal
 
-        product = Product(folder)
-        try:
-            done = product.tune(Terminal(), jobs=jobs, trials=trials, seconds=seconds)
-        except KeyboardInterrupt:
-            click.echo(f"\nthe trials that had ended are kept; go on: trunkline tune {folder}", err=True)
-            raise
-        wrote = write and product.write_tuned(done.tuned)
-        emit(json_, told(done, wrote), "\n".join(_lines(done, folder, wrote)))
-
-    return tune
+    product = product_of(folder)
+    try:
+        done = product.tune(Terminal(), jobs=jobs, trials=trials, seconds=seconds)
+    except KeyboardInterrupt:
+        click.echo(f"\nthe trials that had ended are kept; go on: trunkline tune {folder}", err=True)
+        raise
+    wrote = write and product.write_tuned(done.tuned)
+    emit(json_, told(done, wrote), "\n".join(_lines(done, folder, wrote)))
 
 
 def told(done: Done, wrote: bool) -> dict[str, Any]:

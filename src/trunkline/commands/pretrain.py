@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
+from trunkline.commands.group import as_json, emit, main
 from trunkline.errors import TrunklineError
-
-Command = Callable[..., None]
 
 
 def from_pictures(given: Sequence[Path]) -> bool:
@@ -22,37 +21,34 @@ def from_pictures(given: Sequence[Path]) -> bool:
     return any(SUFFIXES.get(name.suffix.lower()) == "image" for name in names)
 
 
-def command(emit: Callable[[bool, dict[str, Any], str], None], as_json: Callable[[Command], Command]) -> click.Command:
-    @click.command()
-    @click.argument("given", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
-    @click.option("--to", required=True, type=click.Path(path_type=Path), help="Folder that it becomes; must not exist.")
-    @click.option("--from", "base", default="e5-small", show_default=True, help="Texts: the trunk to learn on from.")
-    @click.option("--column", "columns", multiple=True, help="Texts: a column that holds them; may be given several times.")
-    @click.option("--size", default="small", type=click.Choice(["small", "base"]), show_default=True, help="Pictures: of the network `cnn`.")
-    @click.option("--side", default=64, show_default=True, help="Pictures: pixels of the square they are pressed into.")
-    @click.option("--epochs", type=click.IntRange(1), help="Times that every row is learned from; 3 for texts, 10 for pictures.")
-    @click.option("--seed", default=0, show_default=True, help="Of whatever is drawn at random.")
-    @as_json
-    def pretrain(
-        given: tuple[Path, ...], to: Path, base: str, columns: tuple[str, ...], size: str, side: int, epochs: int | None, seed: int, json_: bool
-    ) -> None:
-        """Learn from texts or pictures without labels.
+@main.command()
+@click.argument("given", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
+@click.option("--to", required=True, type=click.Path(path_type=Path), help="Folder that it becomes; must not exist.")
+@click.option("--from", "base", default="e5-small", show_default=True, help="Texts: the trunk to learn on from.")
+@click.option("--column", "columns", multiple=True, help="Texts: a column that holds them; may be given several times.")
+@click.option("--size", default="small", type=click.Choice(["small", "base"]), show_default=True, help="Pictures: of the network `cnn`.")
+@click.option("--side", default=64, show_default=True, help="Pictures: pixels of the square they are pressed into.")
+@click.option("--epochs", type=click.IntRange(1), help="Times that every row is learned from; 3 for texts, 10 for pictures.")
+@click.option("--seed", default=0, show_default=True, help="Of whatever is drawn at random.")
+@as_json
+def pretrain(
+    given: tuple[Path, ...], to: Path, base: str, columns: tuple[str, ...], size: str, side: int, epochs: int | None, seed: int, json_: bool
+) -> None:
+    """Learn from texts or pictures without labels.
 
-        Texts (CSV, JSONL, Parquet, or a line each in .txt) give a new trunk: name it in product.toml as
-        text = "folder:TO". Pictures (folders) give a start for the method cnn: start = "TO".
-        """
-        from trunkline.terminal import Terminal
-        from trunkline.training import parallel
+    Texts (CSV, JSONL, Parquet, or a line each in .txt) give a new trunk: name it in product.toml as
+    text = "folder:TO". Pictures (folders) give a start for the method cnn: start = "TO".
+    """
+    from trunkline.terminal import Terminal
+    from trunkline.training import parallel
 
-        if parallel.size() > 1:
-            raise TrunklineError("pretrain learns in one process", found=f"{parallel.size()} processes", hint="the same command without torchrun")
-        set_up = {} if epochs is None else {"epochs": epochs}
-        if from_pictures(given):
-            emit(json_, *_pictures(given, to, {"size": size, "side": side, **set_up}, seed, Terminal()))
-        else:
-            emit(json_, *_texts(given, to, base, columns, set_up, seed, Terminal()))
-
-    return pretrain
+    if parallel.size() > 1:
+        raise TrunklineError("pretrain learns in one process", found=f"{parallel.size()} processes", hint="the same command without torchrun")
+    set_up = {} if epochs is None else {"epochs": epochs}
+    if from_pictures(given):
+        emit(json_, *_pictures(given, to, {"size": size, "side": side, **set_up}, seed, Terminal()))
+    else:
+        emit(json_, *_texts(given, to, base, columns, set_up, seed, Terminal()))
 
 
 def _texts(

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from trunkline.commands.group import FOLDER, as_json, emit, main, product_of
 from trunkline.errors import GateFailed
 from trunkline.terminal import table
 
@@ -17,35 +17,27 @@ if TYPE_CHECKING:
     from trunkline.shrink.run import Outcome, Tried
     from trunkline.types import Estimate
 
-Command = Callable[..., None]
 NAMES = ("bf16", "int8", "pruned", "head", "words", "layers")  # of `run.FORMS`, in its order
 
 
-def command(
-    emit: Callable[[bool, Mapping[str, Any], str], None], as_json: Callable[[Command], Command], product: Callable[[Path], Any]
-) -> click.Command:
-    """product: the `trunkline.product.Product` of a folder."""
+@main.command()
+@FOLDER
+@click.option("--version", "version", help="Bundle to start from, like v3; default: the newest.")
+@click.option("--loss", "limit", default=0.5, show_default=True, help="Points of the primary metric that may be lost; percent where it is no share.")
+@click.option("--only", "names", multiple=True, type=click.Choice(NAMES), help="Try only this form; may be given several times.")
+@click.option("--calibration", type=click.Path(path_type=Path), help="Rows with answers that fix the scales of int8 convolutions; default: training rows.")
+@click.option("--rows", "rows", type=click.Path(path_type=Path), help="The product's own rows without answers: a smaller network learns from them too.")
+@as_json
+def shrink(
+    folder: Path, version: str | None, limit: float, names: tuple[str, ...], calibration: Path | None, rows: Path | None, json_: bool
+) -> None:
+    """Try smaller forms of a bundle, from the cheapest to make on; the cheapest to run that loses little becomes a bundle."""
+    from trunkline.terminal import Terminal
 
-    @click.command()
-    @click.argument("folder", type=click.Path(path_type=Path))
-    @click.option("--version", "version", help="Bundle to start from, like v3; default: the newest.")
-    @click.option("--loss", "limit", default=0.5, show_default=True, help="Points of the primary metric that may be lost; percent where it is no share.")
-    @click.option("--only", "names", multiple=True, type=click.Choice(NAMES), help="Try only this form; may be given several times.")
-    @click.option("--calibration", type=click.Path(path_type=Path), help="Rows with answers that fix the scales of int8 convolutions; default: training rows.")
-    @click.option("--rows", "rows", type=click.Path(path_type=Path), help="The product's own rows without answers: a smaller network learns from them too.")
-    @as_json
-    def shrink(
-        folder: Path, version: str | None, limit: float, names: tuple[str, ...], calibration: Path | None, rows: Path | None, json_: bool
-    ) -> None:
-        """Try smaller forms of a bundle, from the cheapest to make on; the cheapest to run that loses little becomes a bundle."""
-        from trunkline.terminal import Terminal
-
-        found: Outcome = product(folder).shrink(version, limit, names, calibration, rows, progress=Terminal())
-        emit(json_, outcome_dict(found), outcome_text(found, limit, folder))
-        if found.bundle is None or not found.bundle.manifest.passed:
-            sys.exit(GateFailed.exit_code)
-
-    return shrink
+    found: Outcome = product_of(folder).shrink(version, limit, names, calibration, rows, progress=Terminal())
+    emit(json_, outcome_dict(found), outcome_text(found, limit, folder))
+    if found.bundle is None or not found.bundle.manifest.passed:
+        sys.exit(GateFailed.exit_code)
 
 
 def outcome_dict(found: Outcome) -> dict[str, Any]:
