@@ -31,6 +31,7 @@ from benchmarks.tables import ADULT, DATA
 
 from trunkline.data.read import read_examples
 from trunkline.desk import Desk
+from trunkline.line.train import without_leaks
 from trunkline.methods.ladder import climb
 from trunkline.program import one
 from trunkline.proof.intervals import estimate, paired
@@ -38,7 +39,6 @@ from trunkline.proof.tuned import AS_IT_IS, Choice
 from trunkline.spec import Spec, dump_spec, parse_spec
 from trunkline.spec.reference import to_toml
 from trunkline.tasks import TASKS
-from trunkline.train import without_leaks
 from trunkline.tuning.space import applied
 from trunkline.types import Estimate, Prediction
 
@@ -64,9 +64,9 @@ def product(folder: Path, asked: Asked) -> Path:
     folder.mkdir()
     for part in ("train", "test"):
         with (DATA / source / f"{part}.csv").open(encoding="utf-8", newline="") as file:
-            rows = list(csv.reader(file))
+            header, *rows = csv.reader(file)  # sorted by label
         with (folder / f"{part}.csv").open("w", encoding="utf-8", newline="") as file:
-            csv.writer(file).writerows(rows[: asked.rows + 1] if asked.rows else rows)
+            csv.writer(file).writerows([header, *rows[:: max(1, len(rows) // asked.rows) if asked.rows else 1]])
     keys = {**dump_spec(spec), "tune": {"trials": asked.trials}}
     (folder / "product.toml").write_text(to_toml(keys), encoding="utf-8")
     return folder
@@ -101,9 +101,12 @@ def on_disk(folder: Path) -> int:
         return 0
 
 
-def alike(told: dict[str, Any]) -> dict[str, Any]:
-    trials = [{key: value for key, value in trial.items() if key != "seconds"} for trial in told["trials"]]
-    return {"trials": trials, **{key: told[key] for key in ("search", "best", "importance", "gain")}}
+def different(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
+    """What two searches found that isn't equal, seconds aside."""
+    fields = [key for key in ("search", "best", "importance", "gain") if one[key] != other[key]]
+    pairs = enumerate(zip(one["trials"], other["trials"], strict=False))
+    trials = [f"trial {at}: {key} {a[key]!r}, {b[key]!r}" for at, (a, b) in pairs for key in a if key != "seconds" and a[key] != b[key]]
+    return [*fields, *trials, *(["number of trials"] if len(one["trials"]) != len(other["trials"]) else [])]
 
 
 def tested(folder: Path, told: dict[str, Any]) -> tuple[Estimate, Estimate, Estimate]:
@@ -144,7 +147,7 @@ def measure(asked: Asked) -> dict[str, Any]:
         "gain on other folds, points": _points(Estimate(**told["gain"])) if told["gain"] else "the product as it is was best",
         "trials": f"{states.count('done')} done, {states.count('pruned')} cut short, {states.count('failed')} failed",
         "seconds": round(seconds, 1), "trials a second": round(told["ran"] / told["ran_seconds"], 3),
-        "killed after": half - 1, "resumed, s": round(rest, 1), "same result": alike(resumed) == alike(told),
+        "killed after": half - 1, "resumed, s": round(rest, 1), "same result": not (other := different(resumed, told)), **({"differs in": other} if other else {}),
         "processor minutes, both searches": round((cores.ru_utime + cores.ru_stime) / 60, 1),
     }  # fmt: skip
 
