@@ -29,6 +29,7 @@ from benchmarks.spans import loaded
 from benchmarks.text_accuracy import DATA
 
 from trunkline.desk import Desk
+from trunkline.line.train import Line
 from trunkline.methods.adapt import ENGINE, Finetune, FinetuneSettings, agreement, head_on
 from trunkline.methods.dense_rows import texts_of
 from trunkline.methods.network import read_net_settings
@@ -38,7 +39,6 @@ from trunkline.shrink.measure import Costs, Stand, costs, loss
 from trunkline.shrink.weights import fewer_layers
 from trunkline.spec import Spec, parse_spec
 from trunkline.tasks import TASKS
-from trunkline.train import Line
 from trunkline.trunks.adapted import Adapted, adapted
 from trunkline.trunks.cache import cache_folder
 from trunkline.types import Call, Decision, Estimate, Examples

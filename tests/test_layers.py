@@ -18,7 +18,7 @@ ROOT = Path(trunkline.__file__).parent
 ORDER = (
     "errors", "types", "registry", "files", "terminal", "spec", "metrics", "inputs", "data", "engines", "trunks",
     "program", "segments", "features", "desk", "tasks", "columns", "lexical", "vocabulary", "heads", "explain", "training", "networks", "pretraining", "methods", "proof", "tuning", "bundle", "record", "recordfile", "shelf",
-    "views", "exporting", "reasoned", "train", "shrink", "following", "profiling", "store", "cluster", "serve", "client", "product", "deploying", "guess", "guess_spans", "init", "demo", "keys", "queue", "encoding", "on_ray", "commands", "cli",
+    "views", "exporting", "line", "shrink", "store", "cluster", "serve", "client", "product", "deploying", "guess", "guess_spans", "init", "demo", "keys", "queue", "on_ray", "commands", "cli",
 )  # fmt: skip
 
 # Imports that point to the right on purpose. spec: names are checked against the doors, which are light.
@@ -35,7 +35,7 @@ ALLOWED = {
 
 # What answers requests may not import these, not even inside a function.
 SERVING = ("serve", "explain", "heads", "bundle", "record", "recordfile", "shelf", "inputs", "engines", "program", "segments", "features", "desk", "columns", "lexical", "vocabulary")
-TRAINING_ONLY = ("trunkline.methods", "trunkline.training", "trunkline.networks", "trunkline.pretraining", "trunkline.train", "trunkline.shrink", "trunkline.product", "sklearn", "lightgbm", "scipy", "torch", "transformers", "joblib")
+TRAINING_ONLY = ("trunkline.methods", "trunkline.training", "trunkline.networks", "trunkline.pretraining", "trunkline.line.train", "trunkline.shrink", "trunkline.product", "sklearn", "lightgbm", "scipy", "torch", "transformers", "joblib")
 PICKLES = ("pickle", "cloudpickle", "dill", "joblib", "shelve", "marshal")
 
 # `import trunkline` and `trunkline --help` must not load these.

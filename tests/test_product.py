@@ -8,9 +8,9 @@ from tests.products import text_product, texts, write_rows
 
 from trunkline.errors import BundleError, BusyError, DataError, GateFailed, SpecError
 from trunkline.files import folder_lock
+from trunkline.line.train import WORK
 from trunkline.product import Product, import_product
 from trunkline.terminal import Progress
-from trunkline.train import WORK
 
 QUESTION = {"text": "my parcel is late 包裹"}
 

@@ -56,26 +56,27 @@ class Product:
 
     def validate(self, progress: Progress = SILENT) -> DataReport:
         """Check spec and rows; nothing is trained. Raises SpecError, DataError."""
-        from trunkline import train
+        from trunkline.line import train
 
         return train.check(self._line(progress)).report
 
     def train(self, progress: Progress = SILENT, profile: bool = False) -> Bundle:
-        """Check, learn, prove, judge and pack; nothing goes live. See `trunkline.train.train`.
+        """Check, learn, prove, judge and pack; nothing goes live. See `trunkline.line.train.train`.
 
         Of several processes (`trunkline.training.parallel`) the first does this while the others `follow`. profile: see
-        `trunkline.profiling`; what it found lies below .trunkline.
+        `trunkline.line.profile`; what it found lies below .trunkline.
         """
-        from trunkline import profiling, train
+        from trunkline.line import train
+        from trunkline.line.profile import profiled
         from trunkline.training import parallel
 
         line = self._line(progress)
-        with parallel.leading(), profiling.profiled(line) if profile else nullcontext(line) as watched:
+        with parallel.leading(), profiled(line) if profile else nullcontext(line) as watched:
             return train.train(watched)
 
     def follow(self) -> None:
         """Learn with the first process what it learns. Raises SpecError, TrunklineError."""
-        from trunkline.following import follow
+        from trunkline.line.follow import follow
 
         follow(self._line(SILENT))
 
@@ -108,7 +109,7 @@ class Product:
         bundle = self.bundle(version)
         if data is None:
             return dict(bundle.report)
-        from trunkline import train
+        from trunkline.line import train
 
         return train.evaluate(self._line(progress), bundle, Path(data)).as_dict()
 
@@ -227,7 +228,7 @@ class Product:
         return next(iter(self.spec.inputs))
 
     def _line(self, progress: Progress) -> Any:
-        from trunkline.train import Line
+        from trunkline.line.train import Line
 
         return Line(self.spec, self.folder, self.desk, progress, kept=self.shelf.kept)
 

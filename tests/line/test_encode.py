@@ -16,12 +16,12 @@ import pytest
 from click.testing import CliRunner
 from tests.products import text_product, write_rows
 
-from trunkline import encoding
 from trunkline.cli import main
 from trunkline.desk import Desk
-from trunkline.encoding import Encoded, encode
 from trunkline.errors import DataError, SpecError, TrunklineError
 from trunkline.features import MAX_BYTES, Features
+from trunkline.line import encode as encoding
+from trunkline.line.encode import Encoded, encode
 from trunkline.product import Product
 from trunkline.spec import parse_spec
 
@@ -59,14 +59,14 @@ def test_a_training_finds_its_rows_there(product: Product) -> None:
 
 def test_a_process_that_is_killed_goes_on_where_it_was(product: Product, tmp_path: Path) -> None:
     slow = (
-        "import sys, time\nfrom trunkline import encoding\nfrom trunkline.features import Features\nfrom trunkline.cli import main\n"
+        "import sys, time\nfrom trunkline.line import encode as encoding\nfrom trunkline.features import Features\nfrom trunkline.cli import main\n"
         f"encoding.BLOCK = {BLOCK}\n"
         "rows = Features.rows\n"
         "def late(*given):\n    found = rows(*given)\n    time.sleep(0.5)\n    return found\n"
         "Features.rows = late\nmain(sys.argv[1:])"
     )
     command = [sys.executable, "-c", slow, "encode", str(product.folder), "--data", str(tmp_path / "rows.csv")]
-    with subprocess.Popen(command, env={**os.environ, "PYTHONPATH": "src"}, cwd=Path(__file__).parents[1]) as child:
+    with subprocess.Popen(command, env={**os.environ, "PYTHONPATH": "src"}, cwd=Path(__file__).parents[2]) as child:
         end = time.monotonic() + 120
         while time.monotonic() < end and child.poll() is None and len(list((tmp_path / "cache" / "features").glob("*/*.rows"))) < 2:
             time.sleep(0.01)
@@ -79,7 +79,7 @@ def test_a_process_that_is_killed_goes_on_where_it_was(product: Product, tmp_pat
 
 
 def test_by_processes_and_what_they_say(product: Product, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1] / "src"))
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2] / "src"))
     command = ["encode", str(product.folder), "--data", str(tmp_path / "rows.csv"), "--processes", "2", "--json"]
     done = CliRunner().invoke(main, command)
     assert done.exit_code == 0, done.output

@@ -11,8 +11,8 @@ from tests.products import write_rows
 
 from trunkline.desk import Desk
 from trunkline.features import Features
+from trunkline.line.profile import STATIONS, sentence, stations
 from trunkline.product import Product
-from trunkline.profiling import STATIONS, sentence, stations
 from trunkline.terminal import Progress, Stopwatch
 
 

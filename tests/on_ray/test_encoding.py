@@ -19,12 +19,12 @@ from click.testing import CliRunner
 from tests.on_ray.processes import of
 from tests.products import text_product, write_rows
 
-from trunkline import encoding
 from trunkline.cli import main
 from trunkline.desk import Desk
-from trunkline.encoding import Encoded, encode
 from trunkline.errors import DataError, TrunklineError
 from trunkline.features import Features
+from trunkline.line import encode as encoding
+from trunkline.line.encode import Encoded, encode
 from trunkline.on_ray.encoding import Encoder
 from trunkline.product import Product
 

@@ -150,9 +150,9 @@ def test_a_head_on_a_trunk_teaches_a_network_of_words(tmp_path: Path) -> None:
 
 
 def test_a_row_without_an_answer_that_is_judged_by_teaches_nothing(tmp_path: Path) -> None:
+    from trunkline.line.train import check
     from trunkline.shrink.job import Job, calibrating
     from trunkline.shrink.teach import lessons
-    from trunkline.train import check
 
     product = text_product(tmp_path / "p")
     bundle = product.train()

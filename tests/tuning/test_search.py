@@ -18,12 +18,12 @@ from tests.products import write_rows
 from tests.tuning.products import again, ended, product, told
 
 from trunkline.cli import main
+from trunkline.commands import tune as tune_command
 from trunkline.errors import BusyError, DataError, TrainError
 from trunkline.features import Features
 from trunkline.files import folder_lock
 from trunkline.product import Product
 from trunkline.proof.tuned import Tuned
-from trunkline.tuning import command
 from trunkline.tuning.found import FOLDER, last, used
 from trunkline.tuning.search import Done
 from trunkline.tuning.workers import Workers
@@ -279,7 +279,7 @@ def test_the_command_tells_it_in_a_few_lines_and_as_json(tmp_path: Path, monkeyp
 def test_settings_without_a_clear_gain_are_not_recommended(whole: Tuned, low: float, next_: str) -> None:
     gain = Estimate(low + 0.01, low, low + 0.02, 90)
     done = Done(msgspec.structs.replace(whole, gain=gain), 0, 0.0)
-    *_, told, last = command._lines(done, Path("shop"), wrote=False)
+    *_, told, last = tune_command._lines(done, Path("shop"), wrote=False)
     assert ("no clear gain" in told) == (next_ == "train")
     assert next_ in last
 

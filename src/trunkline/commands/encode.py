@@ -29,8 +29,8 @@ def _part(ctx: click.Context, param: click.Parameter, value: str | None) -> tupl
 @as_json
 def encode(folder: Path, data: Path | None, processes: int, part: tuple[int, int] | None, on: str | None, json_: bool) -> None:
     """Put the features of a product's rows into the cache; what is there is not computed again."""
-    from trunkline.encoding import encode as run
-    from trunkline.encoding import encode_by
+    from trunkline.line.encode import encode as run
+    from trunkline.line.encode import encode_by
     from trunkline.terminal import Terminal
 
     if part is not None and (processes > 1 or on is not None):

@@ -6,9 +6,9 @@ from trunkline.data.read import read_examples
 from trunkline.desk import Desk
 from trunkline.errors import TrunklineError
 from trunkline.features import Features
+from trunkline.line.train import Line, without_leaks
 from trunkline.methods import METHODS
 from trunkline.methods.onnx import own_networks
-from trunkline.train import Line, without_leaks
 from trunkline.training import parallel
 from trunkline.types import Ask, Examples, Folds
 

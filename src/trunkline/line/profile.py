@@ -11,8 +11,8 @@ from typing import Any
 import msgspec
 
 from trunkline.files import write_atomic
+from trunkline.line.train import WORK, Line
 from trunkline.terminal import Stopwatch
-from trunkline.train import WORK, Line
 from trunkline.training.tracing import traces
 
 FOLDER = "profile"  # below the product's .trunkline

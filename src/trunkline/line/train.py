@@ -20,6 +20,7 @@ from trunkline.desk import Desk
 from trunkline.engines.own import Owned
 from trunkline.errors import DataError
 from trunkline.files import folder_lock
+from trunkline.line.reasons import reasoned
 from trunkline.methods import METHODS
 from trunkline.methods.ablation import without_each
 from trunkline.methods.curve import learning_curve
@@ -40,7 +41,6 @@ from trunkline.proof import (
     render_card,
     render_html,
 )
-from trunkline.reasoned import reasoned
 from trunkline.record import Kept
 from trunkline.shelf import Shelf
 from trunkline.spec import Spec

@@ -14,11 +14,11 @@ from typing import Any
 
 from trunkline.cluster.joined import joined, room, variables
 from trunkline.desk import Desk
-from trunkline.encoding import Encoded, encode
 from trunkline.engines.threads import THREADS_VARIABLE, threads_by_hand
 from trunkline.errors import TrunklineError
 from trunkline.features import Features
 from trunkline.files import write_atomic
+from trunkline.line.encode import Encoded, encode
 from trunkline.product import Product
 from trunkline.terminal import SILENT, Progress
 

@@ -25,9 +25,9 @@ from trunkline.cluster.joined import joined, room, variables
 from trunkline.engines.threads import THREADS_VARIABLE, threads_by_hand
 from trunkline.errors import BusyError, MissingExtra, TrainError, TrunklineError
 from trunkline.files import folder_lock, write_atomic
+from trunkline.line.train import WORK
 from trunkline.product import Product
 from trunkline.terminal import Terminal
-from trunkline.train import WORK
 from trunkline.training import parallel
 
 RESTARTS = 3

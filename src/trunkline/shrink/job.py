@@ -15,13 +15,13 @@ from trunkline.bundle import Bundle
 from trunkline.engines.own import Owned
 from trunkline.errors import DataError, TrainError
 from trunkline.heads import HEADS
+from trunkline.line.train import Checked, Line
 from trunkline.methods import METHODS
 from trunkline.methods.learning import validation
 from trunkline.methods.network import Network
 from trunkline.shrink.measure import Stand
 from trunkline.spec import Spec
 from trunkline.terminal import Progress
-from trunkline.train import Checked, Line
 from trunkline.trunks.cache import cache_folder
 from trunkline.types import Examples, Inputs, Task
 

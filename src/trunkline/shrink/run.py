@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from trunkline.bundle import Bundle
 from trunkline.errors import DataError, MissingExtra, TrunklineError
 from trunkline.files import folder_lock
+from trunkline.line.train import WORK, Line, check, pack
 from trunkline.methods.ladder import Climbed
 from trunkline.program import one
 from trunkline.shrink import forms, students
@@ -20,7 +21,6 @@ from trunkline.shrink.forms import Made
 from trunkline.shrink.job import Job, calibrating
 from trunkline.shrink.measure import Costs, Loss, Stand, costs, loss
 from trunkline.terminal import Stopwatch
-from trunkline.train import WORK, Line, check, pack
 from trunkline.types import Candidate, Estimate, Examples, Inputs, Refused, Rung
 
 LOSS = 0.5  # points
