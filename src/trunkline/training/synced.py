@@ -36,42 +36,56 @@ def synced(module: nn.Module, share: Share) -> Iterator[None]:
             del norm.forward
 
 
-class _Sum(torch.autograd.Function):
-    """Over all processes, there and back: each one's loss has its part in the gradient."""
+class _Normed(torch.autograd.Function):
+    """(n, channels, ...) by mean and variance of all processes' rows, put together by Chan et al. 1979; its gradient as in
+    Ioffe and Szegedy 2015. The passes over x are torch's own kernels, the sums between processes are two a layer.
+
+    Gives the output, and what the running figures are made of: mean, variance and count over all processes.
+    """
 
     @staticmethod
-    def forward(context: Any, group: Any, own: Tensor) -> Tensor:
-        context.group, whole = group, own.clone()
-        dist.all_reduce(whole, group=group)
-        return whole
+    def forward(context: Any, group: Any, counts: bool, eps: float, x: Tensor, weight: Tensor, bias: Tensor) -> tuple[Tensor, ...]:
+        mean, variance = torch.batch_norm_update_stats(x, None, None, 0.0)  # four times as fast as torch.var_mean
+        own = torch.cat([mean.new_full((1,), x.numel() / x.shape[1] * counts), mean, variance])
+        every: Tensor = own.new_zeros(dist.get_world_size(), len(own))
+        every[dist.get_rank()] = own
+        dist.all_reduce(every, group=group)
+        numbers, means, variances = every.split([1, x.shape[1], x.shape[1]], 1)
+        count = numbers.sum()
+        mean = (numbers * means).sum(0) / count
+        variance = (numbers * (variances + (means - mean) ** 2)).sum(0) / count
+        context.save_for_backward(x, weight, mean, variance, count)
+        context.group, context.counts, context.eps = group, counts, eps
+        context.mark_non_differentiable(mean, variance, count)
+        return functional.batch_norm(x, mean, variance, weight, bias, False, 0.0, eps), mean, variance, count
 
     @staticmethod
-    def backward(context: Any, *gradients: Tensor) -> tuple[None, Tensor]:
-        whole = gradients[0].clone()
+    def backward(context: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight, mean, variance, count = context.saved_tensors
+        above = gradients[0].contiguous()
+        _, of_weight, of_bias = torch.ops.aten.native_batch_norm_backward(
+            above, x, weight, mean, variance, None, None, False, context.eps, [False, True, True]
+        )
+        whole = torch.stack([of_weight, of_bias]).float()
         dist.all_reduce(whole, group=context.group)
-        return None, whole
+        scale = (variance + context.eps).rsqrt()
+        slope = -weight * scale**2 * whole[0] / count * context.counts  # a borrowed row has no part in mean and variance
+        shift = -weight * scale * whole[1] / count * context.counts - slope * mean
+        shape = [1, -1, *[1] * (x.ndim - 2)]
+        of_x = torch.addcmul(shift.view(shape), above.float(), (weight * scale).view(shape)).addcmul_(x.float(), slope.view(shape))
+        return None, None, None, of_x.to(x.dtype), of_weight, of_bias
 
 
-_sum: Any = _Sum.apply
+_normed: Any = _Normed.apply
 
 
 def _forward(norm: Any, share: Share, group: Any, x: Tensor) -> Tensor:
-    """As `_BatchNorm.forward`: mean and variance of (n, channels, ...) over all but the channels, of all processes' rows
-    put together by Chan et al. 1979."""
+    """As `_BatchNorm.forward`."""
     if not norm.training:
         return functional.batch_norm(x, norm.running_mean, norm.running_var, norm.weight, norm.bias, False, 0.0, norm.eps)
-    dims = [0, *range(2, x.ndim)]
-    wide = x.float()
-    own = torch.cat([wide.new_full((1,), x.numel() / x.shape[1] * share.counts), wide.mean(dims), wide.var(dims, unbiased=False)])
-    place = functional.one_hot(torch.tensor(dist.get_rank(), device=x.device), dist.get_world_size())
-    counts, means, variances = _sum(group, place[:, None] * own).split([1, x.shape[1], x.shape[1]], 1)
-    count = counts.sum()
-    mean = (counts * means).sum(0) / count
-    variance = (counts * (variances + (means - mean) ** 2)).sum(0) / count
+    out, mean, variance, count = _normed(group, share.counts, norm.eps, x, norm.weight, norm.bias)
     with torch.no_grad():
         norm.num_batches_tracked.add_(1)
         norm.running_mean.lerp_(mean, norm.momentum)
         norm.running_var.lerp_(variance * count / (count - 1).clamp(min=1), norm.momentum)
-    shape = [1, -1, *[1] * (x.ndim - 2)]
-    scale = norm.weight * (variance + norm.eps).rsqrt()
-    return ((wide - mean.view(shape)) * scale.view(shape) + norm.bias.view(shape)).to(x.dtype)
+    return out
