@@ -1,4 +1,4 @@
-"""The features of a large table by several processes of a Ray cluster, by Ray Data: it hands out the parts of `encoding` and
+"""The features of a large table by several processes of a Ray cluster, by Ray Data: it hands out the parts of `line.encode` and
 gives that of a process that died to another one. Each reads the table itself and writes into the cache folder that all share.
 """
 
@@ -26,7 +26,7 @@ PARTS = 4  # of each process: one that is slower takes fewer, and a death costs 
 
 
 def encode_on_ray(folder: Path, data: Path | None, processes: int, progress: Progress = SILENT) -> Encoded:
-    """See `encoding.encode`, whose errors it raises; also MissingExtra, and TrunklineError: too small a cluster, a cache folder
+    """See `line.encode.encode`, whose errors it raises; also MissingExtra, and TrunklineError: too small a cluster, a cache folder
     that its machines don't share, or processes that died too often."""
     _ = Product(folder).spec  # what is wrong with it needs no cluster to be seen
     threads = threads_by_hand() or 1
