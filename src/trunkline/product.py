@@ -130,7 +130,11 @@ class Product:
         line = replace(self._line(progress), spec=bundle.spec)
         known = None if calibration is None else read_rows(bundle.spec, open_path(calibration), bundle.labels, line.task)[0]
         read = RowReader(bundle.spec.inputs).read
-        more = [] if rows is None else [row for row in map(read, self.rows_of(rows)) if not isinstance(row, Refused)]
+        found = [] if rows is None else [read(row) for row in self.rows_of(rows)]
+        refused = [row for row in found if isinstance(row, Refused)]
+        if refused and len(refused) == len(found):
+            raise DataError("none of these rows can be read", where=str(rows), found=f"{len(found):,} rows; of the first: {refused[0].message}")
+        more = [row for row in found if not isinstance(row, Refused)]
         return shrink(line, bundle, loss, only, known, more)
 
     def predict(self, rows: Iterable[Row], version: str | None = None) -> Iterator[dict[str, Any]]:

@@ -99,6 +99,21 @@ def test_a_product_is_made_smaller_and_another_bundle_lies_on_the_shelf(tmp_path
     assert "nothing was put on the shelf" in again.stdout
 
 
+def test_a_form_whose_gate_fails_is_not_to_be_deployed(tmp_path: Path, faster: None) -> None:
+    product = text_product(tmp_path / "p", spec=CNN, gate="accuracy.low >= 0.9999")
+    product.train()
+    write_rows(tmp_path / "blank.csv", ["text"], [(" ",), ("",)])
+    words = ["shrink", str(product.folder), "--loss", "5", "--only", "int8", "--only", "int8"]
+    blank = CliRunner().invoke(main, [*words, "--rows", str(tmp_path / "blank.csv")])
+    assert blank.exit_code == 2
+    assert "none of these rows can be read" in blank.stderr
+    done = CliRunner().invoke(main, words)
+    assert done.exit_code == 3, done.output
+    assert "v2 is on the shelf; its gate failed" in done.stdout
+    assert "trunkline deploy" not in done.stdout
+    assert done.stderr.count("int8: loses") == 1
+
+
 def test_what_loses_too_much_stays_off_the_shelf(tmp_path: Path, faster: None, monkeypatch: pytest.MonkeyPatch) -> None:
     product = made(tmp_path / "p")
     lost = run._loss

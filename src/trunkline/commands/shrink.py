@@ -92,7 +92,10 @@ def _ending(found: Outcome, limit: float, folder: Path) -> list[str]:
     said = f"on {found.test.points.n} test rows {found.chosen} loses {_told(found.test.points)}"
     if found.bundle is None:
         return [f"nothing was put on the shelf: {said}, over {limit:g}"]
-    return [said, f"{found.bundle.version} is on the shelf; next: trunkline deploy {folder} {found.bundle.version}"]
+    version = found.bundle.version
+    if not found.bundle.manifest.passed:
+        return [said, f"{version} is on the shelf; its gate failed: {found.bundle.folder / 'report.html'}"]
+    return [said, f"{version} is on the shelf; next: trunkline deploy {folder} {version}"]
 
 
 def _metric(loss: Loss, estimate: Estimate) -> str:

@@ -83,7 +83,7 @@ def shrink(
         job = Job(line, bundle, checked, rows, unlabelled)
         held = len(job.held)  # too few of them is one error before anything is tried
         watch.lap("data")
-        tried = [_tried(job, name) for name in names or FORMS]
+        tried = [_tried(job, name) for name in dict.fromkeys(names) or FORMS]
         watch.lap("learn")
         size = job.whole.size_bytes
         told = Outcome(bundle.version, held, size, tried, note=_seen(job))
