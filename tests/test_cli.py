@@ -129,6 +129,18 @@ class TestCommands:
         assert result.exit_code == 2
         assert "there is no product here" in result.stderr
 
+    @pytest.mark.parametrize("command", ["train", "tune", "predict", "validate"])
+    def test_a_file_in_the_place_of_the_folder(self, command: str) -> None:
+        result = run(command, "support/product.toml", *(["hello"] if command == "predict" else []))
+        assert result.exit_code == 2
+        assert "wanted its folder, like support" in result.stderr
+
+    def test_no_processes_are_started_for_a_product_that_is_none(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("trunkline.training.launch.run", lambda *_: pytest.fail("started"))
+        result = run("train", "nowhere", "--processes", "2")
+        assert result.exit_code == 2
+        assert "there is no product here" in result.stderr
+
     def test_json_behind_two_dashes_is_a_text(self) -> None:
         result = run("predict", "nowhere", "--", "--json")
         assert "no product here" in result.stderr

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from trunkline.bundle import Bundle
 from trunkline.desk import Desk
-from trunkline.errors import BundleError, DataError
+from trunkline.errors import BundleError, DataError, SpecError
 from trunkline.shelf import Shelf
 from trunkline.spec import Spec, load_spec
 from trunkline.store.place import registry_at
@@ -42,6 +42,8 @@ class Product:
     @cached_property
     def spec(self) -> Spec:
         """Raises SpecError."""
+        if self.folder.is_file():
+            raise SpecError("this is a file, and a product is a folder", where=str(self.folder), wanted=f"its folder, like {self.folder.parent}")
         return load_spec(self.folder)
 
     @cached_property

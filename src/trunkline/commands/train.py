@@ -19,6 +19,7 @@ from trunkline.commands.group import FOLDER, as_json, emit, exit_by_gate, main, 
 @as_json
 def train(folder: Path, processes: int | None, on: str | None, profile: bool, registry: str | None, json_: bool) -> None:
     """Check, learn, prove, judge and pack. Nothing goes live by itself."""
+    from trunkline.spec import load_spec
     from trunkline.terminal import Terminal
     from trunkline.training import launch, parallel
     from trunkline.views import bundle_dict, bundle_text
@@ -30,6 +31,7 @@ def train(folder: Path, processes: int | None, on: str | None, profile: bool, re
         emit(json_, bundle_dict(bundle), bundle_text(bundle))
         return exit_by_gate(bundle.report)
     if processes is not None and processes > 1 and parallel.size() == 1:
+        load_spec(folder)  # a mistake in it is told once, and not by each process
         sys.exit(launch.run(processes, ["train", str(folder), *(["--registry", registry] if registry else []), *(["--profile"] if profile else []), *(["--json"] if json_ else [])]))
     if parallel.rank():
         return product_of(folder, registry).follow()
