@@ -5,6 +5,7 @@ gives that of a process that died to another one. Each reads the table itself an
 from __future__ import annotations
 
 import json
+import logging
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -52,6 +53,7 @@ def _run(order: dict[str, Any], processes: int, threads: int, progress: Progress
     from ray.exceptions import RayError
 
     ray.data.DataContext.get_current().enable_progress_bars = False
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
     parts = ray.data.from_items([{"part": at} for at in range(1, order["parts"] + 1)], override_num_blocks=order["parts"])
     environment = {**variables(), THREADS_VARIABLE: str(threads)}
     done = parts.map(
