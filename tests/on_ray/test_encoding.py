@@ -16,7 +16,7 @@ import pytest
 pytest.importorskip("ray.data", reason="ray[data] is not installed")
 
 from click.testing import CliRunner
-from tests.on_ray.processes import of
+from tests.on_ray.processes import command, of
 from tests.products import text_product, write_rows
 
 from trunkline.cli import main
@@ -28,7 +28,6 @@ from trunkline.line.encode import Encoded, encode
 from trunkline.on_ray.encoding import Encoder
 from trunkline.product import Product
 
-ROOT = Path(__file__).parents[2]
 ROWS = 9 * encoding.BLOCK + 10
 
 
@@ -104,13 +103,12 @@ def features(folder: Path) -> Any:
 @pytest.mark.parametrize("kill", [False, True])
 def test_a_cluster_encodes_what_one_process_does(product: Product, tmp_path: Path, kill: bool) -> None:
     write_rows(tmp_path / "rows.csv", ["text"], [(f"parcel number {at}" if at else " ",) for at in range(ROWS)])
-    command = [sys.executable, "-m", "trunkline", "encode", str(product.folder), "--data", str(tmp_path / "rows.csv"), "--on", "ray", "--processes", "2", "--json"]
-    own = {"PYTHONPATH": "src", "TRUNKLINE_CACHE": str(tmp_path / "ray"), "TRUNKLINE_THREADS": "1", "RAY_AUTH_MODE": "disabled"}
-    with subprocess.Popen(command, env={**os.environ, **own}, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
+    words = ["encode", str(product.folder), "--data", str(tmp_path / "rows.csv")]
+    with command(words, tmp_path / "ray", tmp_path / "log") as child:
         if kill:
             _kill(child, tmp_path / "ray")
-        said, error = child.communicate(timeout=500)
-    assert child.returncode == 0, error[-3000:]
+        said = child.communicate(timeout=500)[0]
+    assert child.returncode == 0, (tmp_path / "log").read_text()[-3000:]
     found = json.loads(said)
     assert (found["rows"], found["refused"], found["known"] + found["new"]) == (ROWS, 1, ROWS - 1)
     assert kill or found["known"] == 0

@@ -18,7 +18,7 @@ pytest.importorskip("torch", reason="torch is not installed")
 pytest.importorskip("ray.train", reason="ray[train] is not installed")
 
 from click.testing import CliRunner, Result
-from tests.on_ray.processes import of
+from tests.on_ray.processes import ROOT, command, of
 from tests.on_ray.two_nodes import two_nodes
 from tests.training.test_processes import curve, product
 
@@ -30,7 +30,6 @@ from trunkline.on_ray import training
 from trunkline.product import Product
 from trunkline.training import parallel
 
-ROOT = Path(__file__).parents[2]
 CLOSE = 2e-5  # as docs/scale.md says of several processes
 
 
@@ -136,12 +135,6 @@ def test_one_that_is_still_ending_is_waited_for(tmp_path: Path, monkeypatch: pyt
 # ---- the real thing -------------------------------------------------------------------------------
 
 
-def started(folder: Path, cache: Path) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "trunkline", "train", str(folder), "--on", "ray", "--processes", "2", "--json"]
-    own = {"PYTHONPATH": "src", "TRUNKLINE_CACHE": str(cache), "TRUNKLINE_THREADS": "1", "RAY_AUTH_MODE": "disabled"}
-    return subprocess.Popen(command, env={**os.environ, **own}, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("victim", [None, 0, 1])
 def test_a_product_by_two_processes_of_a_cluster_is_that_of_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, victim: int | None) -> None:
@@ -153,11 +146,11 @@ def test_a_product_by_two_processes_of_a_cluster_is_that_of_one(tmp_path: Path, 
         file = each.folder / "product.toml"
         file.write_text(file.read_text().replace("epochs = 3", "epochs = 40\npatience = 0").replace("batch = 16", "batch = 40"))
     alone.train()
-    with started(together.folder, tmp_path / "cache") as child:
+    with command(["train", str(together.folder)], tmp_path / "cache", tmp_path / "log") as child:
         if victim is not None:
             os.kill(_learning(child, tmp_path / "cache", "all-rows")[victim], signal.SIGKILL)
-        said, error = child.communicate(timeout=500)
-    assert child.returncode == 3, error[-3000:]  # the gate can't be passed
+        said = child.communicate(timeout=500)[0]
+    assert child.returncode == 3, (tmp_path / "log").read_text()[-3000:]  # the gate can't be passed
     assert json.loads(said)["version"] == "v1"
     assert curve(together) == pytest.approx(curve(alone), abs=CLOSE)
     assert ("resumed" in json.dumps(together.bundle().report)) == (victim is not None)
@@ -170,12 +163,11 @@ def test_ctrl_c_ends_the_cluster_made_for_it(tmp_path: Path) -> None:
     made = product(tmp_path / "shop")
     file = made.folder / "product.toml"
     file.write_text(file.read_text().replace("epochs = 3", "epochs = 5000\npatience = 0"))
-    with started(made.folder, tmp_path / "cache") as child:
+    with command(["train", str(made.folder)], tmp_path / "cache", tmp_path / "log") as child:
         _learning(child, tmp_path / "cache", "fold")
         child.send_signal(signal.SIGINT)
-        error = child.communicate(timeout=120)[1]
-    assert child.returncode == 130, error[-3000:]
-    assert "stopped" in error
+        child.communicate(timeout=120)
+    assert (child.returncode, "stopped" in (tmp_path / "log").read_text()) == (130, True)
     assert not of("RayTrainWorker", str(tmp_path))
     assert not list((made.folder / ".trunkline").glob("ray-*"))
 
@@ -198,13 +190,13 @@ def test_the_processes_are_on_two_machines(tmp_path: Path, monkeypatch: pytest.M
     alone.train()
     with two_nodes(tmp_path / "nodes") as machines:
         monkeypatch.setenv("RAY_ADDRESS", machines.address)
-        with started(together.folder, tmp_path / "cache") as child:
+        with command(["train", str(together.folder)], tmp_path / "cache", tmp_path / "log") as child:
             seen: set[tuple[bool, ...]] = set()
             until = time.monotonic() + 300
             while child.poll() is None and time.monotonic() < until:
                 seen.add(tuple(sorted(machines.on_second(pid) for pid in of("RayTrainWorker", str(tmp_path)))))
                 time.sleep(0.2)
-            error = child.communicate(timeout=20)[1]
-    assert child.returncode == 3, error[-3000:]
+            child.communicate(timeout=20)
+    assert child.returncode == 3, (tmp_path / "log").read_text()[-3000:]
     assert (False, True) in seen
     assert curve(together) == pytest.approx(curve(alone), abs=CLOSE)
