@@ -10,9 +10,9 @@ import msgspec
 
 from trunkline.bundle import Bundle
 from trunkline.proof import Report, headline
+from trunkline.proof.explained import Mistake
 from trunkline.proof.gate import RuleResult
 from trunkline.proof.messages import say
-from trunkline.proof.report import Mistake
 from trunkline.terminal import table
 from trunkline.types import DataReport, EngineCard
 

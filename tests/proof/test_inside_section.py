@@ -8,7 +8,8 @@ from tests.proof import fakes
 
 from trunkline.explain.inside import FILTERS, SIDE, WORDS
 from trunkline.proof import Report, render_html
-from trunkline.proof.report import Attention, Filter, Inside, without_rows
+from trunkline.proof.explained import Attention, Filter, Inside
+from trunkline.proof.report import without_rows
 
 EVIL = "<b>parcel</b>"
 

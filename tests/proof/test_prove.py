@@ -15,8 +15,8 @@ from trunkline import metrics as m
 from trunkline.errors import BundleError, SpecError
 from trunkline.proof import Report, prove, without_rows
 from trunkline.proof.classify import similar_order
+from trunkline.proof.details import ClassifyDetail, MultilabelDetail, RegressDetail
 from trunkline.proof.prove import language_of
-from trunkline.proof.report import ClassifyDetail, MultilabelDetail, RegressDetail
 from trunkline.proof.slices import parts
 from trunkline.types import Answer, Decision, Metric, Prediction
 

@@ -9,8 +9,8 @@ from tests.proof import fakes
 
 from trunkline.proof import headline, prove, render_card
 from trunkline.proof.advice import next_steps
+from trunkline.proof.details import Interval
 from trunkline.proof.numbers import amount, brief, percent, signed, span, whole
-from trunkline.proof.report import Interval
 
 
 def test_numbers_are_rounded_to_what_the_interval_allows() -> None:

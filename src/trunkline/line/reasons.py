@@ -16,8 +16,9 @@ from trunkline.methods.nearest import nearest
 from trunkline.metrics import decide
 from trunkline.program import one
 from trunkline.proof.cells import shown
+from trunkline.proof.explained import Near
 from trunkline.proof.reasons import with_inside, with_reasons
-from trunkline.proof.report import Near, Report
+from trunkline.proof.report import Report
 from trunkline.spec import Spec
 from trunkline.types import Ask, Evidence, Examples, Head, Prediction
 

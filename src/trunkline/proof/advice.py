@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from trunkline.proof.details import ClassifyDetail, ClassRow, MultilabelDetail
 from trunkline.proof.messages import say
 from trunkline.proof.numbers import amount, decimals, plain, scaled, span
-from trunkline.proof.report import ClassifyDetail, ClassRow, MultilabelDetail, Point, Report
+from trunkline.proof.report import Point, Report
 
 STEPS = 4
 WIDE = 0.1  # an interval of a share wider than this wants more test rows

@@ -9,9 +9,10 @@ from trunkline.metrics import answer_exact_rows, answer_f1_rows
 from trunkline.proof.cells import shown
 from trunkline.proof.classes import Units
 from trunkline.proof.classify import MISTAKES
+from trunkline.proof.details import AnswerPart, AnswersDetail, Interval
+from trunkline.proof.explained import Mistake
 from trunkline.proof.intervals import estimate
 from trunkline.proof.proportion import proportion
-from trunkline.proof.report import AnswerPart, AnswersDetail, Interval, Mistake
 from trunkline.types import Evidence
 
 

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trunkline.metrics import equal_mass_bins
+from trunkline.proof.details import Bin, ClassRow, Interval
 from trunkline.proof.proportion import proportion
-from trunkline.proof.report import Bin, ClassRow, Interval
 from trunkline.types import Estimate
 
 BINS = 10

@@ -10,7 +10,8 @@ from trunkline.metrics import confusion, cost_matrix, decide
 from trunkline.metrics.weighting import Ints
 from trunkline.proof.cells import shown
 from trunkline.proof.classes import Units, calibration, class_rows, histogram
-from trunkline.proof.report import ClassifyDetail, Mistake, Pair
+from trunkline.proof.details import ClassifyDetail, Pair
+from trunkline.proof.explained import Mistake
 from trunkline.types import Evidence
 
 MATRIX_CLASSES = 30

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 
+from trunkline.proof.details import Interval
 from trunkline.proof.intervals import paired
-from trunkline.proof.report import Brought, Interval
+from trunkline.proof.report import Brought
 from trunkline.types import Estimate, Evidence, Metric, Without
 
 

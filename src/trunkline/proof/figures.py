@@ -4,16 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from trunkline.proof.details import ClassifyDetail, Detail, Figure, Interval, MultilabelDetail, SpansDetail
 from trunkline.proof.gate import NOTHING_LIVE, known_figures
-from trunkline.proof.report import (
-    ClassifyDetail,
-    Cost,
-    Detail,
-    Figure,
-    Interval,
-    MultilabelDetail,
-    SpansDetail,
-)
+from trunkline.proof.report import Cost
 from trunkline.spec import Spec
 from trunkline.types import Examples, Refused, Task
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from trunkline.proof.charts import Tile, attention_chart, tiles_chart
+from trunkline.proof.explained import Attention, Filter
 from trunkline.proof.messages import say
-from trunkline.proof.report import Attention, Filter, Report
+from trunkline.proof.report import Report
 from trunkline.proof.sections import Chart, Section, Table
 
 

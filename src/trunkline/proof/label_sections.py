@@ -7,18 +7,18 @@ from collections.abc import Sequence
 from trunkline.proof.advice import hardest
 from trunkline.proof.charts import calibration_chart, dot_chart, heat_chart, scatter_chart
 from trunkline.proof.charts.svg import Svg
-from trunkline.proof.messages import say
-from trunkline.proof.numbers import amount, brief, whole
-from trunkline.proof.report import (
+from trunkline.proof.details import (
     AnswersDetail,
     Bin,
     ClassifyDetail,
     ClassRow,
     MultilabelDetail,
     RegressDetail,
-    Report,
     SpansDetail,
 )
+from trunkline.proof.messages import say
+from trunkline.proof.numbers import amount, brief, whole
+from trunkline.proof.report import Report
 from trunkline.proof.sections import Chart, Section, Table, dot_of, tick_of
 
 SHOWN_CLASSES = 30

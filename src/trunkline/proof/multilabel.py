@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from trunkline.proof.cells import shown
 from trunkline.proof.classes import Bools, Units, calibration, class_rows, histogram
 from trunkline.proof.classify import MISTAKES
-from trunkline.proof.report import Mistake, MultilabelDetail
+from trunkline.proof.details import MultilabelDetail
+from trunkline.proof.explained import Mistake
 from trunkline.types import Evidence
 
 GIVEN_FROM = 0.5  # finished values stand so that a label is given from here on

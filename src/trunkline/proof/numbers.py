@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from trunkline.proof.report import Figure, Interval
+from trunkline.proof.details import Figure, Interval
 
 MINUS, DASH, NONE = "−", "–", "–"
 NOTHING = 1e-9  # what rounding left of a 0

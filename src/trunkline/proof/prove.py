@@ -11,26 +11,14 @@ from numpy.typing import NDArray
 from trunkline.engines.threads import run_all
 from trunkline.proof import answers, classify, multilabel, regress, spans
 from trunkline.proof.columns import brought
+from trunkline.proof.details import Detail, Figure, Interval, tidy
+from trunkline.proof.explained import Mistake
 from trunkline.proof.figures import figures_of
 from trunkline.proof.gate import RuleResult, Verdict, judge
 from trunkline.proof.intervals import Drawn, difference, draw, interval
 from trunkline.proof.learning import extrapolate
 from trunkline.proof.proportion import proportion
-from trunkline.proof.report import (
-    Answered,
-    Cost,
-    Data,
-    Detail,
-    Fault,
-    Figure,
-    Interval,
-    Mistake,
-    Point,
-    Report,
-    Step,
-    TrunkCard,
-    tidy,
-)
+from trunkline.proof.report import Answered, Cost, Data, Fault, Point, Report, Step, TrunkCard
 from trunkline.proof.resample import Resample
 from trunkline.proof.slices import slices
 from trunkline.types import CurvePoint, Estimate, Evidence, Metric, Rung

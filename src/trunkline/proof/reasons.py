@@ -13,23 +13,23 @@ from trunkline.explain.inside import Attention as Attended
 from trunkline.explain.inside import Filter as Seen
 from trunkline.explain.survey import Survey
 from trunkline.methods.imitation import Imitation as Tree
-from trunkline.proof.intervals import Drawn, interval
-from trunkline.proof.proportion import proportion
-from trunkline.proof.report import (
+from trunkline.proof.details import Interval
+from trunkline.proof.explained import (
     Attention,
     Faithful,
     Filter,
     Imitation,
     Inside,
-    Interval,
     Leaning,
     Mistake,
     Near,
     Reason,
-    Report,
     Rule,
     Why,
 )
+from trunkline.proof.intervals import Drawn, interval
+from trunkline.proof.proportion import proportion
+from trunkline.proof.report import Report
 from trunkline.proof.resample import Resample
 from trunkline.types import Estimate, Examples
 

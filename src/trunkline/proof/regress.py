@@ -11,10 +11,11 @@ from trunkline.metrics import absolute_error_rows, coverage_rows, mae
 from trunkline.proof.cells import shown
 from trunkline.proof.classes import Units
 from trunkline.proof.classify import MISTAKES
+from trunkline.proof.details import Interval, Quantile, RegressDetail
+from trunkline.proof.explained import Mistake
 from trunkline.proof.intervals import estimate
 from trunkline.proof.numbers import brief
 from trunkline.proof.proportion import proportion
-from trunkline.proof.report import Interval, Mistake, Quantile, RegressDetail
 from trunkline.types import Evidence, Metric
 
 POINTS = 400

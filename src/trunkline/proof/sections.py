@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from trunkline.proof.advice import ends, forecast, forecast_words
 from trunkline.proof.charts import Dot, curve_chart, dot_chart
 from trunkline.proof.charts.svg import Svg
+from trunkline.proof.details import Figure, Interval
 from trunkline.proof.messages import named, say
 from trunkline.proof.numbers import amount, brief, change, percent, plain, scaled, signed, whole
-from trunkline.proof.report import Figure, Interval, Report, table
+from trunkline.proof.report import Report, table
 from trunkline.proof.sentence import clear
 
 FLAT = 0.002  # a forecast gain (share of the figure) called little

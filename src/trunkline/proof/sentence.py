@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from trunkline.proof.details import Figure, Interval
 from trunkline.proof.messages import named, say
 from trunkline.proof.numbers import decimals, plain, scaled, span, strongest
-from trunkline.proof.report import Figure, Interval, Report
+from trunkline.proof.report import Report
 
 FEW = 100  # rows under which "of 100" would sound like more than was measured
 

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from trunkline.errors import SpecError, nearest
 from trunkline.proof.cells import shown
+from trunkline.proof.details import Interval
 from trunkline.proof.intervals import draw, interval
-from trunkline.proof.report import Interval, Slice
+from trunkline.proof.report import Slice
 from trunkline.proof.resample import Resample
 from trunkline.types import Evidence, Metric
 

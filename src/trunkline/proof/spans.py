@@ -12,8 +12,9 @@ from trunkline.metrics.weighting import Figure, Weights, answer, given, ratio
 from trunkline.proof.cells import shown
 from trunkline.proof.classes import Units, calibration, histogram
 from trunkline.proof.classify import MISTAKES
+from trunkline.proof.details import ClassRow, Interval, SpansDetail
+from trunkline.proof.explained import Mistake
 from trunkline.proof.intervals import estimate
-from trunkline.proof.report import ClassRow, Interval, Mistake, SpansDetail
 from trunkline.types import Evidence, Metric, Span
 
 PARTS = {"precision": (1, 1, 0), "recall": (1, 0, 1), "f1": (2, 1, 1)}  # times: right; below it said, true

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from trunkline.proof.charts import Dot, dot_chart
 from trunkline.proof.charts.svg import Svg
+from trunkline.proof.details import Interval
 from trunkline.proof.messages import named, say
 from trunkline.proof.numbers import bare, brief, change, percent, signed
-from trunkline.proof.report import Interval, Report
+from trunkline.proof.report import Report
 from trunkline.proof.sections import Chart, Section, Table
 from trunkline.proof.sentence import clear
 from trunkline.proof.tuned import AS_IT_IS, Choice, Tried, Tuned

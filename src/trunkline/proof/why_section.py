@@ -5,9 +5,11 @@ from __future__ import annotations
 from trunkline.proof.charts import dot_chart
 from trunkline.proof.charts.dots import Dot
 from trunkline.proof.charts.svg import Svg
+from trunkline.proof.details import Interval
+from trunkline.proof.explained import Faithful, Imitation, Leaning
 from trunkline.proof.messages import say
 from trunkline.proof.numbers import brief, change, percent, whole
-from trunkline.proof.report import Faithful, Imitation, Interval, Leaning, Report
+from trunkline.proof.report import Report
 from trunkline.proof.sections import Chart, Section, Table, dot_of
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from trunkline.proof.charts.svg import WIDTH, Svg, element, line, linear, picture, text, title
-from trunkline.proof.report import Bin
+from trunkline.proof.details import Bin
 
 LEFT, RIGHT, TOP, HEIGHT, GAP, BARS = 52, 20, 10, 240, 8, 44
 MARKS = (0.0, 0.25, 0.5, 0.75, 1.0)
