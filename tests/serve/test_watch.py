@@ -10,6 +10,7 @@ import pytest
 from tests.serve.parts import make_product
 
 from trunkline.files import folder_lock
+from trunkline.serve import watch
 from trunkline.serve.live import LiveCatalog
 from trunkline.serve.rollout import Route
 from trunkline.serve.watch import Watcher
@@ -154,6 +155,18 @@ def test_figures_that_cant_be_written_are_judged_where_they_were_counted(
     for _ in range(3):
         watcher.look()
     assert live.snapshot().routes["support"].roles() == {"live": "v1"}
+    assert caplog.text.count("watching broke") == 1
+
+
+def test_figures_that_cant_be_written_are_told_once_and_not_at_each_turn(
+    live: LiveCatalog, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "_COUNT_EVERY", 2)
+    (tmp_path / "support" / ".trunkline").write_text("in the way")
+    watcher, route = Watcher(live), live.snapshot().routes["support"]
+    route.of(route.live).failure()
+    for _ in range(6):  # at every second one nothing is due
+        watcher.look()
     assert caplog.text.count("watching broke") == 1
 
 

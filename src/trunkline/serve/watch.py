@@ -116,7 +116,7 @@ class Watcher:
                     continue  # it is kept till the next look
                 except TrunklineError as error:
                     return self._say("figures", error)  # the others would fail like it
-        self._said.pop("figures", None)
+                self._said.pop("figures", None)
 
     def _judge(self, route: Route) -> None:
         try:
