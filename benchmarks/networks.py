@@ -172,7 +172,7 @@ def trained(place: Path) -> dict[str, Any]:
     latency = bundle.report["cost"]
     return {
         "accuracy": f"{found['value']:.1%}", "95 %": f"{found['low']:.1%}-{found['high']:.1%}", "seconds": round(seconds),
-        "MB": round(sum(f.stat().st_size for f in bundle.folder.rglob("*") if f.suffix in (".safetensors", ".onnx")) / 1e6, 2),
+        "MB": round(sum(f.stat().st_size for f in bundle.folder.rglob("*") if f.suffix in (".safetensors", ".onnx")) / 1e6, 3),
         "ms a row": round(latency["p50_ms"], 2),
     }  # fmt: skip
 
