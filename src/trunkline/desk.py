@@ -8,7 +8,7 @@ from collections import ChainMap
 from collections.abc import Mapping, MutableMapping
 from typing import cast
 
-from trunkline.errors import SpecError, TrunklineError
+from trunkline.errors import SpecError, located
 from trunkline.features import Features
 from trunkline.spec import Spec
 from trunkline.spec.model import trunk_of
@@ -52,18 +52,14 @@ class Desk:
     def cards(self, spec: Spec) -> list[EngineCard]:
         """The trunks that this product's inputs may use. Raises SpecError for one that reads another kind."""
         named = {(name, kind) for kind in spec.inputs.values() if (name := trunk_of(spec, kind)) is not None}
-        found = [(self._card(name, kind), kind) for name, kind in sorted(named)]
+        found = []
+        for name, kind in sorted(named):
+            with located(f"key 'trunks.{kind}'"):
+                found.append((self._trunks[PREFIX + name].card, kind))
         for card, kind in found:
             if card.kind != kind:
                 raise SpecError("this trunk reads another kind", where=f"trunks.{kind}", found=f"{card.id}, which reads {card.kind}", wanted=f"a trunk that reads {kind}")
         return [card for card, _ in found]
-
-    def _card(self, name: str, kind: str) -> EngineCard:
-        try:
-            return self._trunks[PREFIX + name].card
-        except TrunklineError as error:
-            error.where = error.where or f"key 'trunks.{kind}'"  # a name alone doesn't say where it stands
-            raise
 
     def width(self, engine: str) -> int:
         """Numbers in a vector of the trunk that calls name so. Raises TrunkError for an unknown one."""

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 
 
 class TrunklineError(Exception):
@@ -73,6 +74,16 @@ class TrunklineError(Exception):
         parts = {part: told.get(part, "") for part in ("where", "found", "wanted")}
         TrunklineError.__init__(error, told["what"], **parts, hint=told.get("try", ""))
         return error
+
+
+@contextmanager
+def located(where: str) -> Iterator[None]:
+    """While it lasts, an error of ours that says no place says this one: a name alone doesn't tell where it stands."""
+    try:
+        yield
+    except TrunklineError as error:
+        error.where = error.where or where
+        raise
 
 
 def _kinds(of: type[TrunklineError]) -> Iterator[type[TrunklineError]]:

@@ -21,6 +21,7 @@ import orjson
 import pytest
 from click.testing import CliRunner
 from starlette.testclient import TestClient
+from tests.on_ray import processes
 from tests.products import text_product
 from tests.serve.parts import ToyTable, make_product
 
@@ -261,15 +262,7 @@ def test_how_many_replicas_can_not_be_read(told: str) -> None:
 
 def replica_pids(mark: str) -> list[int]:
     """Replicas of trunks that a server with this in its environment started."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            title, about = (folder / "cmdline").read_bytes(), (folder / "environ").read_bytes()
-        except OSError:
-            continue  # it has ended, or is another user's
-        if title.startswith(b"ray::ServeReplica:trunkline-") and mark.encode() in about:
-            found.append(int(folder.name))
-    return sorted(found)
+    return processes.of("ray::ServeReplica:trunkline-", mark)
 
 
 def started(folder: Path, log: Path) -> tuple[subprocess.Popen[bytes], str]:

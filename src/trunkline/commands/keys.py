@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import click
 
 from trunkline import keys as callers
-from trunkline.commands.group import as_json, main, print_json
-
-Command = Callable[..., Any]
+from trunkline.commands.group import F, as_json, main, print_json
 
 
 @main.group()
@@ -19,7 +15,7 @@ def keys() -> None:
     """Make, list and revoke the keys that callers of a server hold."""
 
 
-def _place(command: Command) -> Command:
+def _place(command: F) -> F:
     """Options of all: whose store, and `--json`."""
     command = click.option("--store", help="Address of the store; default: the one in FOLDER.")(as_json(command))
     folder = click.Path(path_type=Path, exists=True, file_okay=False)

@@ -24,8 +24,6 @@ def predict(folder: Path, text: str | None, file: Path | None, version: str | No
     """Answer one text or picture, the rows of a file, or JSON lines on stdin; one JSON line an answer."""
     import orjson
 
-    if text is not None and file is not None:
-        raise click.UsageError("give either TEXT or --file")
     rows = rows_of(folder, text, file)
     answers = product_of(folder).predict(rows, version=version)
     if json_:
@@ -36,6 +34,8 @@ def predict(folder: Path, text: str | None, file: Path | None, version: str | No
 
 
 def rows_of(folder: Path, text: str | None, file: Path | None) -> Iterable[Mapping[str, Any]]:
+    if text is not None and file is not None:
+        raise click.UsageError("give either TEXT or --file")
     product = product_of(folder)
     if text is not None:
         return [product.row_of(text)]

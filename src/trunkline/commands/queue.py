@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
-from trunkline.commands.group import as_json, emit, main
+from trunkline.commands.group import F, as_json, emit, main
 
-Command = Callable[..., Any]
 _STATES = {"queued": "waits", "running": "runs", "done": "done", "failed": "failed", "cancelled": "cancelled"}
 
 
-def _at(command: Command) -> Command:
+def _at(command: F) -> F:
     command = click.option("--store", help="Address of the store; default: the one in the folder, made if need be.")(command)
     help_ = "Folder that the queue belongs to; default: this one."
     return click.option("--at", type=click.Path(path_type=Path), default=Path(), help=help_)(command)

@@ -30,8 +30,6 @@ def why(
     version: str | None, json_: bool,
 ) -> None:  # fmt: skip
     """Say what pushed the answer to one text or picture, to the rows of a file, or to JSON lines on stdin."""
-    if text is not None and file is not None:
-        raise click.UsageError("give either TEXT or --file")
     answers = product_of(folder).why(rows_of(folder, text, file), version, label=label, method=method, budget=budget, top=top)
     if json_:
         print_json({"answers": list(answers)})

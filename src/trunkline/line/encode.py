@@ -98,10 +98,7 @@ def _failed(parts: Sequence[tuple[str, bytes]]) -> TrunklineError:
     """What the first one that told an error said; a process that was killed said nothing."""
     for _, told in parts:
         if told:
-            error = msgspec.json.decode(told, type=dict[str, str])
-            return TrunklineError(
-                error["what"], where=error.get("where", ""), found=error.get("found", ""), wanted=error.get("wanted", ""), hint=error.get("try", "")
-            )
+            return TrunklineError.from_dict(msgspec.json.decode(told, type=dict[str, str]))
     return TrunklineError(
         "a process failed", found=", ".join(which for which, _ in parts), hint="the same command again: what is encoded is kept"
     )

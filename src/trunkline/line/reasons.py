@@ -43,9 +43,9 @@ def reasoned(
     tree = None if labelled is None else _tree(evidence, subject, labelled, ask)
     near = {} if labelled is None else _near(spec, labelled, test, mistakes[:MISTAKES], ask)
     shown_rows = list(dict.fromkeys([*mistakes[: ATTENDED - 1], *range(len(test))]))[:ATTENDED]
-    attention = one(attention_of(subject.head, [test.inputs[at] for at in shown_rows]), uncached)
+    attention = one(attention_of(head, [test.inputs[at] for at in shown_rows]), uncached)
     report = with_reasons(report, found, tree, near, test, spec.seed)
-    return with_inside(report, filters_of(subject.head, networks), dict(zip(test.rows[shown_rows].tolist(), attention, strict=True)))
+    return with_inside(report, filters_of(head, networks), dict(zip(test.rows[shown_rows].tolist(), attention, strict=True)))
 
 
 def _tree(evidence: Evidence, subject: Subject, train: Examples, ask: Ask) -> Imitation | None:

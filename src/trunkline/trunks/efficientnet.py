@@ -5,7 +5,7 @@ Tan and Le 2019 (EfficientNet); Google's lite form has neither squeeze-and-excit
 
 from __future__ import annotations
 
-import threading
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -76,8 +76,8 @@ class EfficientNetLite0:
         return prepared(self.card.id, self.card.fingerprint, _convert)
 
     def load(self) -> SingleEngine:
-        session = OpenVinoSession(self.prepare() / GRAPH, "f32")
-        beside = _Beside(self.prepare() / GRAPH)
+        graph = self.prepare() / GRAPH
+        session, beside = OpenVinoSession(graph, "f32"), _Beside(graph)
         return SingleEngine(self.card, lambda picture: np.asarray(session.run([prepare(picture)])[0][0], np.float32), beside.places)
 
     def weights(self) -> dict[str, NDArray[np.float32]]:
@@ -89,23 +89,20 @@ class _Beside:
     """The graph once more, with its last map; opened when it is first asked for. Thread-safe."""
 
     def __init__(self, graph: Path) -> None:
-        self._graph, self._lock = graph, threading.Lock()
-        self._session: OpenVinoSession | None = None
+        self._graph = graph
 
     def places(self, picture: Picture) -> Places:
-        (found,) = self._opened().run([prepare(picture)])
+        (found,) = self._session.run([prepare(picture)])
         values = found[0] / (found[0].shape[1] * found[0].shape[2])
         return Places(seen(picture), values / np.linalg.norm(values.sum((1, 2))))
 
-    def _opened(self) -> OpenVinoSession:
-        with self._lock:
-            if self._session is None:
-                import openvino
+    @cached_property
+    def _session(self) -> OpenVinoSession:
+        import openvino
 
-                model = openvino.Core().read_model(self._graph)
-                mean = next(step for step in model.get_ops() if step.get_type_name() == "ReduceMean")
-                self._session = OpenVinoSession(openvino.Model([mean.input_value(0)], model.get_parameters(), "places"), "f32")
-            return self._session
+        model = openvino.Core().read_model(self._graph)
+        mean = next(step for step in model.get_ops() if step.get_type_name() == "ReduceMean")
+        return OpenVinoSession(openvino.Model([mean.input_value(0)], model.get_parameters(), "places"), "f32")
 
 
 def seen(picture: Picture) -> tuple[float, float, float, float]:

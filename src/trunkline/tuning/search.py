@@ -54,11 +54,8 @@ def tune(
     with folder_lock(folder / found.FOLDER, "tuning"):
         task = TASKS.get(spec.task)()
         examples, digest = read_training(spec, task, folder)
-        if only := one_answer(examples):
-            raise DataError(
-                f"all {len(examples):,} training rows have one answer ({only}): there is nothing to learn", where=str(folder),
-                hint=f"add rows with other values of {spec.label!r}, or name another label column",
-            )  # fmt: skip
+        if fault := one_answer(examples, spec.label):
+            raise DataError(fault.message, where=str(folder), hint=fault.fix)
         space = space_of(spec, examples)
         bench = Bench(spec, task, examples, space, desk.ask(progress), trials or spec.tune.trials)
         name = search_of(spec, space, digest, desk, max(jobs, AHEAD))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
 
-from trunkline.errors import SpecError, TrunklineError, nearest
+from trunkline.errors import SpecError, located, nearest
 from trunkline.methods import METHODS
 from trunkline.methods.ladder import order
 from trunkline.methods.settings import named
@@ -170,11 +170,8 @@ def _trunks(spec: Spec) -> dict[str, tuple[str, ...]]:
         if not names or len(set(names)) < len(names):
             raise SpecError(f"key 'tune.trunks.{kind}' can't be searched", found=repr(names), wanted="at least one trunk, and none twice")
         for name in names:
-            try:
+            with located(f"key 'tune.trunks.{kind}'"):
                 card = find(name).card
-            except TrunklineError as error:
-                error.where = error.where or f"key 'tune.trunks.{kind}'"
-                raise
             if card.kind != kind:
                 raise SpecError("this trunk reads another kind", where=f"tune.trunks.{kind}", found=f"{name}, which reads {card.kind}", wanted=kind)
         if trunk_of(spec, kind) is None:

@@ -65,8 +65,9 @@ class Study:
             import optuna
 
             done = self._study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,))
-            own = [trial for trial in done if trial.params and _outcome(trial).choice.method == method]
-            own.sort(key=lambda trial: _outcome(trial).number)  # not as they ended, which another run would do otherwise
+            told = ((_outcome(trial), trial) for trial in done if trial.params)
+            numbered = {outcome.number: trial for outcome, trial in told if outcome.choice.method == method}
+            own = [trial for _, trial in sorted(numbered.items())]  # not as they ended, which another run would do otherwise
             if len(own) < FEWEST or len({trial.value for trial in own}) < 2:
                 return {}
             apart = optuna.create_study(direction=self._study.direction)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -27,31 +28,29 @@ def label_counts(examples: Examples) -> dict[str, int]:
     return dict(sorted(pairs, key=lambda pair: (-pair[1], pair[0])))
 
 
-def one_answer(train: Examples) -> str:
-    """The answer that all rows have, as it is shown; "" where they have several."""
+def one_answer(train: Examples, label: str) -> Finding | None:
+    """Nothing can be learned from a single answer: this stops training. Without its rows. label: the column."""
     constant = (
         len(set(train.target.tolist())) < 2 if train.target.ndim == 1 else not train.target.any() or train.target.all()
     )
-    return shown_answer(train) if constant else ""
+    if not constant:
+        return None
+    count, only = len(train), shown_answer(train)
+    return Finding(
+        check="one_class",
+        severity="stop",
+        score=1.0,
+        count=count,
+        message=f"all {count:,} training rows have one answer ({only}): there is nothing to learn",
+        message_zh=f"全部 {count:,} 行训练数据只有一种答案（{only}），没有可学习的内容",
+        fix=f"add rows with other values of {label!r}, or name another label column",
+    )
 
 
 def one_class(view: View) -> list[Finding]:
-    """Nothing can be learned from a single answer: this stops training."""
-    only = one_answer(view.loaded.train)
-    if not only:
-        return []
-    return [
-        Finding(
-            check="one_class",
-            severity="stop",
-            score=1.0,
-            count=view.n_train,
-            message=f"all {view.n_train:,} training rows have one answer ({only}): there is nothing to learn",
-            message_zh=f"全部 {view.n_train:,} 行训练数据只有一种答案（{only}），没有可学习的内容",
-            rows=view.examples(range(min(3, view.n_train))),
-            fix=f"add rows with other values of {view.spec.label!r}, or name another label column",
-        )
-    ]
+    """`one_answer`, with rows to look at."""
+    found = one_answer(view.loaded.train, view.spec.label)
+    return [replace(found, rows=view.examples(range(min(3, view.n_train))))] if found is not None else []
 
 
 def shown_answer(train: Examples) -> str:
